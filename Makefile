@@ -1,0 +1,51 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each does all of its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export UV_NO_PROGRESS := 1
+
+.PHONY: demo test check bench docs install clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    backup, disaster and recovery of a small ML platform on embedded servers"
+	@echo "make test    checks and tests, on real embedded servers"
+	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make bench   speed against pg_dump, restic, redis-cli (see bench/README.md)"
+	@echo "make docs    write what is generated: policy schema, CLI reference"
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# One stamp a set of extras; made again when pyproject.toml changes.
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[demo]"
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[test,check]"
+	@touch $@ $(VENV)/.installed-demo
+
+install: $(VENV)/.installed-test
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/drkeeper demo
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check
+	$(BIN)/pytest -n 2 --dist loadfile
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python bench/run.py
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,116 @@
+"""Sub-processes that feed or drink streams: argv lists, time-outs, and an exit code that is looked at.
+
+The bytes of a process count only once it has exited with 0; so the last block is held back until then.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from drkeeper.errors import CaptureFailed, ToolMissing
+
+BLOCK_BYTES = 1 << 20
+STDERR_KEPT_BYTES = 4096
+
+
+def read_output(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, block_bytes: int = BLOCK_BYTES
+) -> Iterator[bytes]:
+    """Run a program and give out its standard output in blocks.
+
+    The last block is given out only after the program has exited with 0. Closing the iterator early ends the
+    program.
+
+    Args:
+        argv: Program and arguments; never a secret among them.
+        env: Added to our own environment.
+        block_bytes: Upper bound of one block.
+
+    Raises:
+        ToolMissing: The program is not installed.
+        CaptureFailed: It exited with another code, or by a signal; the message carries the end of its stderr.
+    """
+    with running(argv, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+        held = b""
+        while block := process.stdout.read(block_bytes):
+            if held:
+                yield held
+            held = block
+        check_exit(process, argv)
+        if held:
+            yield held
+
+
+def check_exit(process: subprocess.Popen[bytes], argv: Sequence[str]) -> None:
+    """Wait for the program's end.
+
+    Raises:
+        CaptureFailed: It exited with another code than 0, or by a signal.
+    """
+    code = process.wait()
+    if code != 0:
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+        raise CaptureFailed(f"{Path(argv[0]).name} {how}: {stderr_tail(process)}")
+
+
+def stderr_tail(process: subprocess.Popen[bytes]) -> str:
+    """The last lines that the program wrote to stderr."""
+    spool: IO[bytes] = process.stderr_spool  # type: ignore[attr-defined]
+    size = spool.seek(0, os.SEEK_END)
+    spool.seek(max(0, size - STDERR_KEPT_BYTES))
+    return spool.read().decode(errors="replace").strip() or "it said nothing"
+
+
+@contextmanager
+def running(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is ended, with its whole process group, when the block is left before its own end.
+
+    Its stderr goes to an unnamed temporary file (a full pipe cannot block it); `stderr_tail` reads that.
+    """
+    import tempfile
+
+    with tempfile.TemporaryFile() as spool:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                env={**os.environ, **(env or {})},
+                stdin=stdin,
+                stdout=stdout,
+                stderr=spool,
+                process_group=0,
+            )
+        except FileNotFoundError as error:
+            raise ToolMissing(f"{argv[0]} is not installed, or not on the PATH") from error
+        process.stderr_spool = spool  # type: ignore[attr-defined]
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    if process.poll() is None:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sign)
+                process.wait(timeout=5)
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+            break
+    process.wait()

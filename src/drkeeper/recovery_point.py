@@ -1,0 +1,123 @@
+"""The committed record of all systems at one moment, as it is stored in the vault (`points/*.json`)."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from drkeeper.facts import Facts
+
+Purpose = Literal["backup", "undo"]
+
+
+class Record(BaseModel):
+    """A stored record: unknown keys are refused, so that a damaged or newer record is never half understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamRef(Record):
+    """Where one stream lies in the vault.
+
+    Attributes:
+        index_id: Keyed BLAKE3 of the plain stream index; names `streams/<index_id>.idx.zst[.age]`.
+        size_bytes: Plain bytes.
+        frame_count: Frames in order, repeats counted.
+    """
+
+    index_id: str
+    size_bytes: int
+    frame_count: int
+
+
+class StreamRecord(Record):
+    """One named run of bytes of one system.
+
+    Attributes:
+        name: Unique in its system, safe as a file name (`globals.sql`, `db/mlflow.dump`, `dump.rdb`).
+        stored_bytes: What this stream added to the vault: 0 where every frame was there already.
+        restore_hint: The stock commands that take the plain bytes on stdin, for the point's runbook.
+    """
+
+    name: str
+    ref: StreamRef
+    stored_bytes: int
+    restore_hint: str = ""
+
+
+class SystemRecord(Record):
+    """What one system gave to a recovery point.
+
+    Attributes:
+        status: "failed" carries the error and no streams.
+        as_of: The moment that the data describes; None where the freeze itself failed.
+        capture_seconds: From the freeze to the last byte in the vault.
+        tools: Versions of the programs used (`pg_dump`: `18.6`).
+    """
+
+    name: str
+    kind: str
+    status: Literal["complete", "failed"]
+    as_of: AwareDatetime | None = None
+    streams: tuple[StreamRecord, ...] = ()
+    facts: Facts = Field(default_factory=Facts)
+    tools: dict[str, str] = Field(default_factory=dict)
+    capture_seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """Plain bytes of all streams."""
+        return sum(stream.ref.size_bytes for stream in self.streams)
+
+
+class RecoveryPoint(Record):
+    """One moment of the whole platform. Written last, by conditional create; never changed afterwards.
+
+    Attributes:
+        format: Version of this record.
+        point_id: 12 hexadecimal digits; people may give a prefix.
+        policy: The policy's name.
+        freeze_order: Names of systems, in the order in which they were frozen: what refers comes first.
+        skew_seconds: Last `as_of` less first.
+        previous_digest: Digest of the point before it in the catalog, or "" for the first.
+        fencing_token: Of the lease under which it was written.
+    """
+
+    format: Literal[1] = 1
+    point_id: str
+    policy: str
+    purpose: Purpose = "backup"
+    created_at: AwareDatetime
+    elapsed_seconds: float
+    systems: tuple[SystemRecord, ...]
+    freeze_order: tuple[str, ...]
+    skew_seconds: float
+    previous_digest: str = ""
+    fencing_token: int
+    drkeeper_version: str
+
+    @property
+    def partial(self) -> bool:
+        """Whether any system failed: such a point is not chosen for a whole restore unless asked for."""
+        return any(system.status == "failed" for system in self.systems)
+
+    @property
+    def as_of(self) -> datetime:
+        """The oldest moment that any of its systems describes; of a point without data, its creation."""
+        moments = [system.as_of for system in self.systems if system.as_of is not None]
+        return min(moments, default=self.created_at)
+
+    @property
+    def size_bytes(self) -> int:
+        """Plain bytes of all systems."""
+        return sum(system.size_bytes for system in self.systems)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What this point added to the vault."""
+        return sum(stream.stored_bytes for system in self.systems for stream in system.streams)
+
+    def system(self, name: str) -> SystemRecord | None:
+        """The record of one system, or None."""
+        return next((system for system in self.systems if system.name == name), None)

@@ -1,0 +1,119 @@
+"""The drill record: what a drill did and measured. Stored as `drills/<UTC time>-<id>.json`; every report is
+rendered from it and from nothing else.
+
+Figures are measured; None means "not measured", and the reason stands beside it.
+"""
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from drkeeper.facts import Check
+from drkeeper.heartbeat import Heartbeat
+from drkeeper.recovery_point import Record
+
+
+class Forecast(Record):
+    """What the planner predicted for one step or for the whole.
+
+    Attributes:
+        basis: "5 earlier runs" or "no history".
+    """
+
+    p50_seconds: float
+    p90_seconds: float
+    basis: str
+
+
+class StepRecord(Record):
+    """One step of the drill's timeline.
+
+    Attributes:
+        name: A verb phrase (`load mlflow-db`).
+        system: The system it works on, or "" for steps of the whole drill (starting the sandbox).
+        phase: "provision", "restore" or "verify".
+    """
+
+    name: str
+    system: str = ""
+    phase: Literal["provision", "restore", "verify"]
+    started_at: AwareDatetime
+    elapsed_seconds: float
+    size_bytes: int = 0
+    forecast: Forecast | None = None
+    outcome: Literal["done", "failed", "not run"]
+    error: str = ""
+
+
+class SystemOutcome(Record):
+    """One system's figures.
+
+    Attributes:
+        rto_seconds: From the start of its first step to the end of its last.
+        rpo_seconds: Disaster less newest recovered heartbeat; None: see `rpo_note`.
+    """
+
+    name: str
+    kind: str
+    as_of: AwareDatetime | None
+    size_bytes: int
+    rto_seconds: float | None
+    rto_forecast: Forecast | None = None
+    rpo_seconds: float | None
+    rpo_note: str = ""
+    newest_beat: Heartbeat | None = None
+
+
+class PointSummary(Record):
+    """The recovery point that was restored."""
+
+    point_id: str
+    created_at: AwareDatetime
+    as_of: AwareDatetime
+    skew_seconds: float
+    size_bytes: int
+    partial: bool
+    regions: tuple[str, ...]
+
+
+class Objectives(Record):
+    """What the policy promises, in seconds; None where it promises nothing."""
+
+    rto_seconds: float | None = None
+    rpo_seconds: float | None = None
+
+
+class DrillRecord(Record):
+    """A whole drill.
+
+    Attributes:
+        trigger: "manual" or "schedule".
+        scenario: What is taken to be lost, in words.
+        disaster_at: The moment from which RPO is measured: when the drill began.
+        rto_seconds: From the disaster to the last check of the restored systems; None where the restore failed.
+        rpo_seconds: The worst of all systems; None where any is not measured.
+        checks: Every statement that was put to the test.
+        clean_up: Proof that the sandbox is gone (processes, ports, folder).
+        not_tested: What this drill did not cover, in words.
+    """
+
+    format: Literal[1] = 1
+    drill_id: str
+    policy: str
+    trigger: Literal["manual", "schedule"]
+    scenario: str
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    disaster_at: AwareDatetime
+    drkeeper_version: str
+    point: PointSummary
+    objectives: Objectives
+    rto_seconds: float | None
+    rto_forecast: Forecast | None = None
+    rpo_seconds: float | None
+    systems: tuple[SystemOutcome, ...]
+    steps: tuple[StepRecord, ...]
+    checks: tuple[Check, ...]
+    clean_up: tuple[Check, ...]
+    not_tested: tuple[str, ...] = ()
+    error: str = ""
