@@ -1,6 +1,6 @@
-"""The drill record: what a drill did and measured. Stored as `drills/<UTC time>-<id>.json`; every report is
-rendered from it and from nothing else.
+"""The drill record: what a drill did and measured.
 
+Stored as `drills/<UTC time>-<id>.json`; every report is rendered from it and from nothing else.
 Figures are measured; None means "not measured", and the reason stands beside it.
 """
 
