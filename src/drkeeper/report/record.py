@@ -30,12 +30,16 @@ class StepRecord(Record):
 
     Attributes:
         name: A verb phrase (`load mlflow-db`).
+        verb: What kind of step it is (`load`, `switch`, `verify`, `undo`, `provision`); forecasts learn by it.
         system: The system it works on, or "" for steps of the whole drill (starting the sandbox).
+        kind: That system's kind, or "".
         phase: "provision", "restore" or "verify".
     """
 
     name: str
+    verb: str = ""
     system: str = ""
+    kind: str = ""
     phase: Literal["provision", "restore", "verify"]
     started_at: AwareDatetime
     elapsed_seconds: float

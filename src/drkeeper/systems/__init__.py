@@ -97,8 +97,12 @@ class System(Protocol):
         """Open a consistent view; cheap. Reads only."""
         ...
 
-    def facts(self) -> Facts:
-        """Of the live endpoint, under the same names as those of a frozen view."""
+    def facts(self, witness: Facts | None = None) -> Facts:
+        """Of the live endpoint, under the same names as those of a frozen view.
+
+        Args:
+            witness: Facts to be compared with, where they say what to look at (sampled keys).
+        """
         ...
 
     def is_empty(self) -> bool:
