@@ -1,0 +1,209 @@
+"""Freeze all systems in reference order, stream their bytes in parallel, commit one recovery point.
+
+Nothing is committed before every stream is wholly in the vault. A system that fails is recorded as failed and
+makes the point partial; a vault or a lease that fails ends the whole backup, and leaves unreferenced frames only.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from drkeeper import __version__, clock
+from drkeeper.errors import (
+    CaptureFailed,
+    DrkeeperError,
+    Interrupted,
+    KeyMissing,
+    LeaseHeld,
+    LeaseLost,
+    VaultFull,
+    VaultUnreachable,
+)
+from drkeeper.facts import Facts
+from drkeeper.lease import Lease
+from drkeeper.progress import Progress, Silent
+from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
+from drkeeper.systems import Frozen, Stream, System
+from drkeeper.throttle import interruptible, throttle
+from drkeeper.vault.vault import Vault
+
+# Errors after which no system's bytes can be stored: they end the backup, not one system.
+FATAL = (VaultUnreachable, VaultFull, LeaseLost, LeaseHeld, KeyMissing, Interrupted)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One system to back up, and the cap on its bandwidth."""
+
+    system: System
+    rate_bytes_per_second: float | None = None
+
+
+@dataclass
+class _Opened:
+    """A source on its way: frozen, or failed with an error."""
+
+    source: Source
+    frozen: Frozen | None = None
+    as_of: datetime | None = None
+    started: float = field(default_factory=clock.monotonic_seconds)
+    error: str = ""
+
+
+def take_point(
+    sources: Mapping[str, Source],
+    *,
+    policy: str,
+    vault: Vault,
+    lease: Lease,
+    previous_digest: str = "",
+    purpose: Purpose = "backup",
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> RecoveryPoint:
+    """Take one recovery point and commit it.
+
+    Args:
+        sources: In the order in which they are frozen: what refers comes first.
+        policy: The policy's name, for the record.
+        vault: Where to.
+        lease: Held by the caller; checked on every block.
+        previous_digest: Of the point before.
+        purpose: "undo" for a point taken before a restore overwrites something.
+        progress: Told of every block.
+        stop: Set from elsewhere to end the backup; nothing is committed then.
+
+    Raises:
+        CaptureFailed: Every single system failed; nothing was committed.
+        VaultUnreachable, VaultFull, LeaseLost, Interrupted: Nothing was committed.
+    """
+    stop = stop or threading.Event()
+    started_at, started = clock.now(), clock.monotonic_seconds()
+    with ExitStack() as stack:
+        opened = [_freeze(name, source, stack) for name, source in sources.items()]
+        records = _capture_all(opened, _Sink(vault=vault, lease=lease, progress=progress or Silent(), stop=stop))
+    if all(record.status == "failed" for record in records):
+        raise CaptureFailed(
+            "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records)
+        )
+    moments = [record.as_of for record in records if record.as_of is not None and record.status == "complete"]
+    point = RecoveryPoint(
+        point_id=secrets.token_hex(6),
+        policy=policy,
+        purpose=purpose,
+        created_at=started_at,
+        elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
+        systems=tuple(records),
+        freeze_order=tuple(sources),
+        skew_seconds=(max(moments) - min(moments)).total_seconds(),
+        previous_digest=previous_digest,
+        fencing_token=lease.token,
+        drkeeper_version=__version__,
+    )
+    vault.commit(point, lease)
+    return point
+
+
+@dataclass(frozen=True)
+class _Sink:
+    """Where the bytes of all systems go, and who is told."""
+
+    vault: Vault
+    lease: Lease
+    progress: Progress
+    stop: threading.Event
+
+    def store(self, task: str, stream: Stream, rate: float | None) -> StreamRecord:
+        def count(size_bytes: int) -> None:
+            self.lease.check()
+            self.progress.advance(task, size_bytes)
+
+        chunks = interruptible(throttle(stream.chunks, rate), self.stop)
+        ref, stored_bytes = self.vault.write(chunks, on_bytes=count)
+        return StreamRecord(name=stream.name, ref=ref, stored_bytes=stored_bytes, restore_hint=stream.restore_hint)
+
+
+def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
+    opened = _Opened(source=source)
+    try:
+        context: AbstractContextManager[Frozen] = source.system.freeze()
+        opened.frozen = stack.enter_context(context)
+        opened.as_of = opened.frozen.as_of
+    except Exception as error:  # noqa: BLE001 - one system's failure must not cost the others their point
+        opened.error = _one_line(error)
+        structlog.get_logger().error("system failed", system=name, step="freeze", error=opened.error)
+    return opened
+
+
+def _capture_all(opened: list[_Opened], sink: _Sink) -> list[SystemRecord]:
+    pool = ThreadPoolExecutor(max_workers=max(1, len(opened)), thread_name_prefix="capture")
+    try:
+        futures = [pool.submit(_capture, one, sink) for one in opened]
+        return [future.result() for future in futures]
+    except BaseException:
+        sink.stop.set()  # the others end at their next block; their contexts are closed by the caller
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
+    system, frozen = opened.source.system, opened.frozen
+    log = structlog.get_logger().bind(system=system.name, kind=system.kind)
+    streams: list[StreamRecord] = []
+    facts, tools = Facts(), {}
+    if frozen is not None:
+        try:
+            streams = list(_store_streams(opened.source, frozen, sink))
+            facts, tools = frozen.facts(), dict(frozen.tools)
+        except FATAL:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _freeze: recorded, shown, and the point is partial
+            opened.error = _one_line(error)
+    elapsed = round(clock.monotonic_seconds() - opened.started, 3)
+    if opened.error:
+        log.error("system failed", step="capture", error=opened.error, elapsed_seconds=elapsed)
+        return SystemRecord(
+            name=system.name,
+            kind=system.kind,
+            status="failed",
+            as_of=opened.as_of,
+            error=opened.error,
+            capture_seconds=elapsed,
+        )
+    record = SystemRecord(
+        name=system.name,
+        kind=system.kind,
+        status="complete",
+        as_of=opened.as_of,
+        streams=tuple(streams),
+        facts=facts,
+        tools=tools,
+        capture_seconds=elapsed,
+    )
+    stored = sum(stream.stored_bytes for stream in streams)
+    log.info("system captured", size_bytes=record.size_bytes, stored_bytes=stored, elapsed_seconds=elapsed)
+    return record
+
+
+def _store_streams(source: Source, frozen: Frozen, sink: _Sink) -> Iterator[StreamRecord]:
+    for stream in frozen.streams():
+        task = f"{source.system.name}/{stream.name}"
+        sink.progress.begin(task, stream.size_hint_bytes)
+        outcome = "failed"
+        try:
+            yield sink.store(task, stream, source.rate_bytes_per_second)
+            outcome = "done"
+        finally:
+            sink.progress.end(task, outcome)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DrkeeperError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,252 @@
+"""Carry out a plan: the very steps that were shown, each noted in the journal, in parallel where they may be.
+
+After a failure no further step starts, the running ones end, and the error says what is live. After a crash the
+journal says which steps are done; the others are simply done again: a system's `load` and `switch` bear that.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, assert_never
+
+import structlog
+
+from drkeeper import clock
+from drkeeper.errors import Interrupted, Refused
+from drkeeper.facts import Check, compare, findings
+from drkeeper.plan import Load, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
+from drkeeper.progress import Progress, Silent
+from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.report.record import StepRecord
+from drkeeper.systems import System
+from drkeeper.throttle import interruptible
+from drkeeper.vault.vault import Vault
+
+PARALLEL_STEPS = 4
+
+
+class Notes(Protocol):
+    """What carry_out needs of a journal; drills keep theirs in memory."""
+
+    @property
+    def done(self) -> Mapping[str, StepRecord]:
+        """Steps that need not be done again."""
+        ...
+
+    def note(self, event: str, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
+        """Add an entry, durably."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a restore took and what its checks said."""
+
+    steps: tuple[StepRecord, ...]
+    checks: tuple[Check, ...]
+
+
+@dataclass
+class MemoryNotes:
+    """Notes that end with the process.
+
+    Attributes:
+        records: Of the steps that ended well.
+        started: When each step began.
+        failures: What went wrong, by step.
+    """
+
+    records: dict[str, StepRecord] = field(default_factory=dict)
+    started: dict[str, datetime] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> Mapping[str, StepRecord]:
+        """Steps that ended well."""
+        return self.records
+
+    def note(self, event: str, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
+        """Keep what began, what is done and what failed."""
+        if event == "started":
+            self.started[step_id] = clock.now()
+        elif event == "done" and record is not None:
+            self.records[step_id] = record
+        elif event == "failed":
+            self.failures[step_id] = error
+
+
+class VaultStreams:
+    """One system's streams, read from the vault; each block is verified before it is given out."""
+
+    def __init__(self, vault: Vault, record: SystemRecord, progress: Progress, stop: threading.Event) -> None:
+        self._vault = vault
+        self._system = record.name
+        self._streams = {stream.name: stream for stream in record.streams}
+        self._progress = progress
+        self._stop = stop
+
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they were written."""
+        return tuple(self._streams)
+
+    def size_bytes(self, name: str) -> int:
+        """Plain length."""
+        return self._streams[name].ref.size_bytes
+
+    def read(self, name: str) -> Iterator[bytes]:
+        """The plain bytes."""
+        task = f"{self._system}/{name}"
+        self._progress.begin(task, self.size_bytes(name))
+        outcome = "failed"
+        try:
+            for block in interruptible(self._vault.read(self._streams[name].ref), self._stop):
+                yield block
+                self._progress.advance(task, len(block))
+            outcome = "done"
+        finally:
+            self._progress.end(task, outcome)
+
+
+@dataclass
+class Restorer:
+    """Everything that carrying out a plan needs.
+
+    Attributes:
+        endpoints: The systems that are restored into, by name.
+        take_undo: Takes and commits an undo point of the named systems.
+        stop: Set from elsewhere to end the restore before its next step or block.
+        check_alone: Called before each step; raises when the lease is gone.
+    """
+
+    plan: RestorePlan
+    point: RecoveryPoint
+    endpoints: Mapping[str, System]
+    vault: Vault
+    notes: Notes
+    take_undo: Callable[[Sequence[str]], None]
+    progress: Progress = field(default_factory=Silent)
+    stop: threading.Event = field(default_factory=threading.Event)
+    check_alone: Callable[[], None] = lambda: None
+    checks: list[Check] = field(default_factory=list)
+
+    def carry_out(self) -> Outcome:
+        """Do every step that is not done yet.
+
+        Raises:
+            Interrupted: `stop` was set.
+            DrkeeperError: A step failed; those that were running have ended.
+        """
+        finished: dict[str, StepRecord] = {
+            step.step_id: self.notes.done[step.step_id]
+            for step in self.plan.steps
+            # A check is about what is live now: it is made again after a crash.
+            if step.step_id in self.notes.done and not isinstance(step, VerifyFacts)
+        }
+        running: dict[Future[StepRecord], Step] = {}
+        with ThreadPoolExecutor(max_workers=PARALLEL_STEPS, thread_name_prefix="restore") as pool:
+            try:
+                while len(finished) < len(self.plan.steps):
+                    for step in self._ready(finished, running.values()):
+                        running[pool.submit(self._do, step)] = step
+                    ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        finished[running.pop(future).step_id] = future.result()
+                    self._check_stop()
+            except BaseException:
+                self.stop.set()
+                raise
+        return Outcome(steps=tuple(finished[step.step_id] for step in self.plan.steps), checks=tuple(self.checks))
+
+    def _ready(self, finished: Mapping[str, StepRecord], running: Iterable[Step]) -> list[Step]:
+        busy = {step.step_id for step in running}
+        return [
+            step
+            for step in self.plan.steps
+            if step.step_id not in finished
+            and step.step_id not in busy
+            and all(name in finished for name in step.after)
+        ]
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("interrupted", hint=f"go on with `drkeeper restore --resume {self.plan.plan_id}`")
+
+    def _do(self, step: Step) -> StepRecord:
+        self._check_stop()
+        self.check_alone()
+        log = structlog.get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
+        started_at, started = clock.now(), clock.monotonic_seconds()
+        self.notes.note("started", step.step_id)
+        try:
+            self._act(step)
+        except Exception as error:
+            self.notes.note("failed", step.step_id, error=str(error))
+            raise
+        record = StepRecord(
+            name=sentence(step),
+            verb=step.verb,
+            system="" if isinstance(step, TakeUndo) else step.system,
+            kind="" if isinstance(step, TakeUndo) else step.kind,
+            phase="verify" if isinstance(step, VerifyFacts) else "restore",
+            started_at=started_at,
+            elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
+            size_bytes=getattr(step, "size_bytes", 0),
+            forecast=step.forecast,
+            outcome="done",
+        )
+        self.notes.note("done", step.step_id, record=record)
+        log.info("step done", elapsed_seconds=record.elapsed_seconds, predicted_seconds=step.forecast.p50_seconds)
+        return record
+
+    def _act(self, step: Step) -> None:
+        match step:
+            case TakeUndo():
+                self.take_undo(step.systems)
+            case Load():
+                record = self._record(step.system)
+                streams = VaultStreams(self.vault, record, self.progress, self.stop)
+                self.endpoints[step.system].load(record, streams, self.plan.staging)
+            case Switch():
+                self.endpoints[step.system].switch(self._record(step.system), self.plan.staging)
+            case VerifyFacts():
+                record = self._record(step.system)
+                live = self.endpoints[step.system].facts(record.facts)
+                self.checks.extend(compare(record.facts, live, system=step.system))
+            case _:
+                assert_never(step)
+
+    def _record(self, name: str) -> SystemRecord:
+        record = self.point.system(name)
+        if record is None:
+            raise Refused(f"point {self.point.point_id} does not hold {name}")
+        return record
+
+
+def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, System]) -> list[Check]:
+    """Ask every target what would stop this restore; nothing is changed.
+
+    Raises:
+        Refused: At least one error; the message names them all.
+    """
+    checks = [
+        check.model_copy(update={"subject": f"{target.system}.{check.subject}"})
+        for target in plan.targets
+        if (record := point.system(target.system)) is not None
+        for check in endpoints[target.system].preflight(record)
+    ]
+    errors = [check for check in findings(checks) if check.severity == "error"]
+    if errors:
+        raise Refused(
+            "the restore would fail, so nothing was changed: "
+            + "; ".join(f"{check.subject}: {check.detail}" for check in errors),
+            hint="; ".join(check.remedy for check in errors if check.remedy),
+        )
+    return checks
+
+
+def abandon(plan: RestorePlan, endpoints: Mapping[str, System]) -> None:
+    """Remove what an unfinished restore left beside the live data."""
+    for target in plan.targets:
+        endpoints[target.system].discard(plan.staging)

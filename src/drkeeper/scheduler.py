@@ -1,0 +1,99 @@
+"""The daemon: the policy's jobs at their times, one at a time, missed runs made up once, clean on SIGTERM.
+
+Heartbeats run beside the other jobs: a mark that waited for a long backup would measure a loss that never was.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from drkeeper.errors import DrkeeperError, PolicyInvalid
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scheduled action.
+
+    Attributes:
+        cron: Five fields, UTC.
+        action: Called with an event that asks it to end early.
+        beside: Whether it may run while another job runs (heartbeats).
+    """
+
+    name: str
+    cron: str
+    action: Callable[[threading.Event], None]
+    beside: bool = False
+
+
+def check_cron(cron: str) -> None:
+    """Say whether five cron fields can be understood.
+
+    Raises:
+        PolicyInvalid: They cannot.
+    """
+    try:
+        CronTrigger.from_crontab(cron, timezone="UTC")
+    except ValueError as error:
+        raise PolicyInvalid(f"not a cron line of five fields: {cron!r} ({error})") from error
+
+
+def run_jobs(jobs: Mapping[str, Job], stop: threading.Event, *, misfire_grace_seconds: int | None = None) -> None:
+    """Run the jobs until `stop` is set; then let the running one end (it is told by the same event).
+
+    Args:
+        jobs: By name.
+        stop: Set by SIGTERM or SIGINT, see `stop_on_signals`.
+        misfire_grace_seconds: How late a missed run is still made up; None: always, once.
+    """
+    scheduler = BackgroundScheduler(
+        timezone="UTC",
+        executors={"work": ThreadPoolExecutor(1), "beside": ThreadPoolExecutor(1)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": misfire_grace_seconds},
+    )
+    for job in jobs.values():
+        scheduler.add_job(
+            _guarded,
+            CronTrigger.from_crontab(job.cron, timezone="UTC"),
+            args=(job, stop),
+            id=job.name,
+            executor="beside" if job.beside else "work",
+        )
+    scheduler.start()
+    for job in scheduler.get_jobs():
+        structlog.get_logger().info("job scheduled", job=job.id, next_run=job.next_run_time.isoformat())
+    stop.wait()
+    scheduler.shutdown(wait=True)
+    structlog.get_logger().info("scheduler stopped")
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _guarded(job: Job, stop: threading.Event) -> None:
+    log = structlog.get_logger().bind(job=job.name)
+    log.info("job started")
+    try:
+        job.action(stop)
+    except DrkeeperError as error:
+        # The daemon lives on: the next run may work, and the failure is in the log and in the catalog.
+        log.error("job failed", error=str(error), hint=error.hint, exit_code=error.exit_code)  # noqa: TRY400
+    except Exception:
+        log.exception("job failed")
+    else:
+        log.info("job done")
