@@ -1,0 +1,137 @@
+"""What the demo does with Feast, through its SDK: churn features of the CDNOW customers, served from Valkey.
+
+Meant for a process of its own (`worker`): Feast takes seven CPU seconds to import.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, Customer, load_customers
+from drkeeper.errors import ToolMissing
+
+PROJECT = "drkeeper_demo"
+VIEW = "customer_churn"
+SAMPLE_STEP = 10  # every tenth customer is asked for in a snapshot
+# The day on which the features were computed: the end of the CDNOW observation.
+COMPUTED_AT = datetime(1997, 9, 30, tzinfo=UTC)
+VALID_FOR = timedelta(days=365 * 100)
+
+Snapshot = dict[str, Any]
+
+
+def connection_string(endpoint: Mapping[str, Any]) -> str:
+    """Where the online store is, as Feast wants it; carries the password."""
+    return f"{endpoint['host']}:{endpoint['port']},password={endpoint['password']}"
+
+
+class Features:
+    """One Feast feature store, seen through the SDK.
+
+    Args:
+        online: The Valkey server's `connection_string`.
+        folder: Where registry and offline store lie; outlives the server, as git and a bucket would.
+    """
+
+    def __init__(self, online: str, folder: Path) -> None:
+        self._feast = _import_feast()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._offline_path = folder / f"{VIEW}.parquet"
+        self._store = self._feast.FeatureStore(config=self._config(online, folder))
+        self._customers = load_customers()
+
+    def seed(self) -> None:
+        """Write the offline store, apply the definitions, and materialise all customers."""
+        self._write_offline(self._customers, COMPUTED_AT)
+        self._store.apply(self._definitions())
+        self._materialise(COMPUTED_AT)
+
+    def go_on(self, days: int) -> None:
+        """Features as computed so many days later, of every third customer: older and with one more purchase."""
+        moment = COMPUTED_AT + timedelta(days=days)
+        changed = [_later(customer, days) for customer in self._customers[::3]]
+        self._write_offline(changed, moment)
+        self._materialise(moment)
+
+    def snapshot(self) -> Snapshot:
+        """What is registered, and what the online store serves for a sample of the customers."""
+        ids = [customer.customer_id for customer in self._customers[::SAMPLE_STEP]]
+        answer = self._store.get_online_features(
+            features=[f"{VIEW}:{name}" for name in FEATURE_NAMES],
+            entity_rows=[{"customer_id": customer_id} for customer_id in ids],
+        ).to_dict()
+        columns = [answer[name] for name in FEATURE_NAMES]
+        served = {str(number): list(values) for number, *values in zip(answer["customer_id"], *columns, strict=True)}
+        return {
+            "views": [view.name for view in self._store.list_feature_views()],
+            "served": served,
+            "absent": sum(None in values for values in served.values()),
+        }
+
+    def _config(self, online: str, folder: Path) -> Any:
+        from feast.repo_config import RepoConfig
+
+        return RepoConfig(
+            project=PROJECT,
+            provider="local",
+            registry=str(folder / "registry.db"),
+            online_store={"type": "redis", "connection_string": online},
+            offline_store={"type": "file"},
+            entity_key_serialization_version=3,
+        )
+
+    def _definitions(self) -> list[Any]:
+        feast = self._feast
+        from feast.types import Float32, Int64
+
+        customer = feast.Entity(name="customer", join_keys=["customer_id"], value_type=feast.ValueType.INT64)
+        source = feast.FileSource(name="cdnow", path=str(self._offline_path), timestamp_field="computed_at")
+        fields = [feast.Field(name=name, dtype=Float32) for name in FEATURE_NAMES]
+        view = feast.FeatureView(
+            name=VIEW,
+            entities=[customer],
+            schema=[feast.Field(name="customer_id", dtype=Int64), *fields],
+            source=source,
+            ttl=VALID_FOR,
+            online=True,
+        )
+        return [customer, source, view]
+
+    def _write_offline(self, customers: list[Customer], moment: datetime) -> None:
+        import pandas as pd
+
+        table = pd.DataFrame([customer.features for customer in customers], columns=list(FEATURE_NAMES))
+        table.insert(0, "customer_id", [customer.customer_id for customer in customers])
+        table["computed_at"] = pd.Timestamp(moment)
+        table.to_parquet(self._offline_path)
+
+    def _materialise(self, moment: datetime) -> None:
+        self._store.materialize(moment - timedelta(hours=1), moment + timedelta(hours=1), feature_views=[VIEW])
+
+
+def _later(customer: Customer, days: int) -> Customer:
+    weeks = days / 7
+    return Customer(
+        customer_id=customer.customer_id,
+        frequency=customer.frequency + 1,
+        recency_weeks=customer.age_weeks + weeks,
+        age_weeks=customer.age_weeks + weeks,
+        monetary_value=customer.monetary_value,
+        churned=customer.churned,
+    )
+
+
+def _import_feast() -> Any:
+    """Feast, told to be quiet and to phone nobody before it is imported."""
+    os.environ.update(FEAST_USAGE="False", DO_NOT_TRACK="true", TQDM_DISABLE="1")
+    warnings.simplefilter("ignore")
+    try:
+        import feast
+    except ImportError as error:
+        raise ToolMissing("Feast is not installed", hint=INSTALL_HINT) from error
+    logging.getLogger("feast").setLevel(logging.ERROR)
+    return feast

@@ -1,0 +1,168 @@
+"""What the demo does with MLflow, through its SDK: experiments, runs and a registered model with a champion.
+
+Meant for a process of its own (`worker`): MLflow takes four CPU seconds to import, and keeps threads.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, Customer, load_customers
+from drkeeper.errors import ToolMissing
+
+DATABASE = "mlflow"
+MODEL_NAME = "cdnow-churn"
+CHAMPION = "champion"
+# Experiment, and the regularisation strengths that its runs try.
+EXPERIMENTS: dict[str, tuple[float, ...]] = {
+    "churn-baseline": (0.001, 0.01, 0.1, 1.0),
+    "churn-regularised": (0.03, 0.3, 3.0, 30.0),
+    "churn-nightly": (0.5, 1.0, 2.0, 4.0),
+}
+REGISTERED = (("churn-baseline", 1.0), ("churn-regularised", 3.0))  # versions 1 and 2; 2 is the champion
+EPOCHS = 12
+SAMPLE_SIZE = 5
+
+Snapshot = dict[str, Any]
+
+
+def tracking_uri(endpoint: Mapping[str, Any]) -> str:
+    """Where the database `DATABASE` of that server is, as SQLAlchemy wants it; carries the password."""
+    password = quote(str(endpoint["password"]), safe="")
+    return f"postgresql+psycopg://{endpoint['user']}:{password}@{endpoint['host']}:{endpoint['port']}/{DATABASE}"
+
+
+class Tracking:
+    """One MLflow tracking server's database, seen through the SDK.
+
+    Args:
+        uri: `postgresql+psycopg://…`, with the password.
+        folder: Where artifacts go; outlives the database, as a bucket would.
+    """
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self._mlflow = _import_mlflow()
+        self._mlflow.set_tracking_uri(uri)
+        self._mlflow.set_registry_uri(uri)
+        self._client = self._mlflow.MlflowClient()
+        self._folder = folder
+        self._customers = load_customers()
+
+    def seed(self) -> None:
+        """Make the experiments, their runs and the two versions of the model."""
+        for name, strengths in EXPERIMENTS.items():
+            artifacts = (self._folder / "artifacts" / name).as_uri()
+            experiment_id = self._client.create_experiment(name, artifact_location=artifacts)
+            for strength in strengths:
+                self._train(experiment_id, strength, register=(name, strength) in REGISTERED)
+        self._client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(len(REGISTERED)))
+
+    def go_on(self, runs: int) -> None:
+        """Some more runs of the nightly experiment."""
+        experiment = self._client.get_experiment_by_name("churn-nightly")
+        if experiment is None:
+            raise LookupError("seed first")
+        for number in range(runs):
+            self._train(experiment.experiment_id, 5.0 + number, register=False)
+
+    def snapshot(self) -> Snapshot:
+        """Everything that MLflow lists, and what the champion says about a few customers."""
+        experiments = self._client.search_experiments(order_by=["name ASC"])
+        return {
+            "experiments": [experiment.name for experiment in experiments],
+            "runs": {
+                run.info.run_id: {
+                    "experiment": experiment.name,
+                    "status": run.info.status,
+                    "params": dict(sorted(run.data.params.items())),
+                    "metrics": dict(sorted(run.data.metrics.items())),
+                    "loss": [point.value for point in self._client.get_metric_history(run.info.run_id, "loss")],
+                }
+                for experiment in experiments
+                for run in self._client.search_runs([experiment.experiment_id])
+            },
+            **self._registry(),
+            "predictions": self._predictions(),
+        }
+
+    def _registry(self) -> Snapshot:
+        model = self._client.get_registered_model(MODEL_NAME)
+        versions = self._client.search_model_versions(f"name='{MODEL_NAME}'")
+        return {
+            "versions": {str(version.version): [version.run_id, version.status] for version in versions},
+            "aliases": {alias: str(version) for alias, version in model.aliases.items()},
+        }
+
+    def _predictions(self) -> dict[str, float]:
+        model = self._mlflow.sklearn.load_model(f"models:/{MODEL_NAME}@{CHAMPION}")
+        sample = self._customers[:SAMPLE_SIZE]
+        chances = model.predict_proba([customer.features for customer in sample])[:, 1]
+        return {str(customer.customer_id): float(chance) for customer, chance in zip(sample, chances, strict=True)}
+
+    def _train(self, experiment_id: str, strength: float, *, register: bool) -> None:
+        run = self._client.create_run(experiment_id, run_name=f"C={strength:g}")
+        model, losses, accuracy = _fit(self._customers, strength)
+        self._log(run.info.run_id, strength, losses, accuracy)
+        if register:
+            with self._mlflow.start_run(run_id=run.info.run_id):
+                # Trained and loaded here, so pickled by us: the default format would import a further library.
+                self._mlflow.sklearn.log_model(
+                    model,
+                    name="model",
+                    registered_model_name=MODEL_NAME,
+                    serialization_format="pickle",
+                    pip_requirements=["scikit-learn"],
+                )
+        else:
+            self._client.set_terminated(run.info.run_id)
+
+    def _log(self, run_id: str, strength: float, losses: list[float], accuracy: float) -> None:
+        from mlflow.entities import Metric, Param
+
+        metrics = [Metric("loss", loss, 1_700_000_000_000 + step, step) for step, loss in enumerate(losses)]
+        metrics.append(Metric("accuracy", accuracy, 1_700_000_000_000, 0))
+        params = {"model": "logistic regression", "C": f"{strength:g}", "features": ",".join(FEATURE_NAMES)}
+        self._client.log_batch(run_id, metrics, [Param(name, value) for name, value in params.items()])
+
+
+def _fit(customers: list[Customer], strength: float) -> tuple[Any, list[float], float]:
+    """A churn model, its loss after each epoch, and its accuracy."""
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.metrics import log_loss
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    inputs = [customer.features for customer in customers]
+    labels = [customer.churned for customer in customers]
+    scaler = StandardScaler().fit(inputs)
+    scaled = scaler.transform(inputs)
+    classifier = SGDClassifier(loss="log_loss", alpha=0.001 / strength, random_state=7)
+    losses = []
+    for _ in range(EPOCHS):
+        classifier.partial_fit(scaled, labels, classes=[False, True])
+        losses.append(float(log_loss(labels, classifier.predict_proba(scaled))))
+    return make_pipeline(scaler, classifier), losses, float(classifier.score(scaled, labels))
+
+
+def _import_mlflow() -> Any:
+    """MLflow, told to be quiet and to phone nobody before it is imported."""
+    os.environ.update(
+        MLFLOW_DISABLE_TELEMETRY="true",
+        DO_NOT_TRACK="true",
+        MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+        MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+        GIT_PYTHON_REFRESH="quiet",
+    )
+    warnings.simplefilter("ignore")
+    try:
+        import mlflow
+        import mlflow.sklearn
+    except ImportError as error:
+        raise ToolMissing("MLflow is not installed", hint=INSTALL_HINT) from error
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow

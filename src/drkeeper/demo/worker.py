@@ -1,0 +1,127 @@
+"""The demo's sub-processes: each imports one SDK once and then does tasks, one JSON line each way.
+
+`Worker` is the near side. Run as a module this file is the far side:
+`python -m drkeeper.demo.worker tracking|features FOLDER`, with the endpoint, which holds the password, in the
+environment. Whatever the SDKs print goes to stderr; stdout carries answers only.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from drkeeper.clock import monotonic_seconds
+from drkeeper.errors import CaptureFailed, DrkeeperError, ToolMissing
+from drkeeper.process import running, stderr_tail
+
+ENDPOINT_VARIABLE = "DRKEEPER_DEMO_ENDPOINT"
+SDKS = ("tracking", "features")
+START_SECONDS = 90.0  # importing an SDK takes 12 s on one slow core
+TASK_SECONDS = 120.0
+
+Answer = dict[str, Any]
+
+
+class Worker:
+    """One SDK in a process of its own. Made by `started`."""
+
+    def __init__(self, sdk: str, process: subprocess.Popen[bytes]) -> None:
+        self._sdk = sdk
+        self._process = process
+        self._unread = b""
+
+    def ask(self, task: str, **arguments: object) -> Answer:
+        """Do a task of the SDK's class (`seed`, `go_on`, `snapshot`), and wait for its answer.
+
+        Raises:
+            CaptureFailed: The task failed, the process died, or it took longer than `TASK_SECONDS`.
+            ToolMissing: The SDK is not installed.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - asked for with PIPE
+        try:
+            self._process.stdin.write(json.dumps({"task": task, "arguments": arguments}).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise CaptureFailed(f"{self._sdk} ended: {stderr_tail(self._process)}") from error
+        answer: Answer = json.loads(self._line(START_SECONDS + TASK_SECONDS))
+        if "error" in answer:
+            kind = ToolMissing if answer["missing"] else CaptureFailed
+            raise kind(f"{task} in {self._sdk}: {answer['error']}", hint=answer["hint"])
+        result: Answer = answer["result"]
+        return result
+
+    def _line(self, seconds: float) -> bytes:
+        assert self._process.stdout is not None  # noqa: S101 - asked for with PIPE
+        descriptor = self._process.stdout.fileno()
+        deadline = monotonic_seconds() + seconds
+        while b"\n" not in self._unread:
+            if not select.select([descriptor], [], [], max(0.0, deadline - monotonic_seconds()))[0]:
+                raise CaptureFailed(f"{self._sdk} gave no answer in {seconds:g} s")
+            block = os.read(descriptor, 1 << 16)
+            if not block:
+                raise CaptureFailed(f"{self._sdk} ended: {stderr_tail(self._process)}")
+            self._unread += block
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+
+@contextmanager
+def started(sdk: str, endpoint: Mapping[str, object], folder: Path) -> Iterator[Worker]:
+    """A worker that ends with the block; it imports its SDK while we go on.
+
+    Args:
+        sdk: One of `SDKS`.
+        endpoint: host, port, password …, as a sandbox server's `options` have them.
+        folder: Where the SDK keeps its files.
+    """
+    argv = [sys.executable, "-m", "drkeeper.demo.worker", sdk, str(folder)]
+    env = {ENDPOINT_VARIABLE: json.dumps(dict(endpoint), default=str)}
+    with running(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        yield Worker(sdk, process)
+
+
+def _open(sdk: str, folder: Path) -> object:
+    endpoint = json.loads(os.environ.pop(ENDPOINT_VARIABLE))
+    if sdk == "tracking":
+        from drkeeper.demo.tracking import Tracking, tracking_uri
+
+        return Tracking(tracking_uri(endpoint), folder)
+    from drkeeper.demo.features import Features, connection_string
+
+    return Features(connection_string(endpoint), folder)
+
+
+def _serve(sdk: str, folder: Path, requests: Iterable[str], answers: TextIO) -> None:
+    failure: Answer | None = None
+    subject: object = None
+    try:
+        subject = _open(sdk, folder)
+    except Exception as error:  # noqa: BLE001 - the SDKs raise what they like; it is told on the near side
+        failure = _told(error)
+    for line in requests:
+        answers.write(json.dumps(failure or _answer(subject, json.loads(line))) + "\n")
+        answers.flush()
+
+
+def _answer(subject: object, request: Mapping[str, Any]) -> Answer:
+    try:
+        return {"result": getattr(subject, request["task"])(**request["arguments"]) or {}}
+    except Exception as error:  # noqa: BLE001 - as above
+        return _told(error)
+
+
+def _told(error: Exception) -> Answer:
+    if isinstance(error, DrkeeperError):
+        return {"error": str(error), "hint": error.hint, "missing": isinstance(error, ToolMissing)}
+    return {"error": f"{type(error).__name__}: {error}", "hint": "", "missing": False}
+
+
+if __name__ == "__main__":
+    with os.fdopen(os.dup(1), "w") as _answers:
+        os.dup2(2, 1)
+        _serve(sys.argv[1], Path(sys.argv[2]), sys.stdin, _answers)
