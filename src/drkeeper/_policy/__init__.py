@@ -1,0 +1,1 @@
+"""How a policy is read: YAML with positions, references to secrets, quantities, and errors in words."""

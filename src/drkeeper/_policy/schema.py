@@ -1,0 +1,103 @@
+"""The JSON schema of a policy, for editors: the models' own, the kinds' options, and references for all values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from drkeeper._policy.quantities import NAME_PATTERN, RATE_PATTERN
+from drkeeper.policy import Policy
+from drkeeper.systems import kind_names, load_kind
+
+Schema = dict[str, Any]
+
+REFERENCE_PATTERN = r"\$\{(env|file):[^}]+\}"
+ONLY_REFERENCE_PATTERN = rf"^{REFERENCE_PATTERN}$"
+
+
+def policy_schema() -> Schema:
+    """Draft 2020-12. Holds each kind that is installed; secrets can be given by reference only."""
+    schema = _referable(Policy.model_json_schema(by_alias=True))
+    definitions: Schema = schema["$defs"]
+    definitions.pop("SystemPolicy", None)
+    kinds = {kind: f"System_{kind}" for kind in kind_names()}
+    for kind, definition in kinds.items():
+        _embed(definitions, definition, load_kind(kind).options)
+        definitions[definition]["properties"] = _common_keys(kind) | definitions[definition]["properties"]
+    definitions["System"] = _by_kind(kinds)
+    schema["properties"]["systems"] |= _named("System")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "drkeeper policy",
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _named(definition: str) -> Schema:
+    return {
+        "additionalProperties": {"$ref": f"#/$defs/{definition}"},
+        "propertyNames": {"pattern": NAME_PATTERN},
+        "minProperties": 1,
+    }
+
+
+def _common_keys(kind: str) -> Schema:
+    return {
+        "kind": {"const": kind, "description": "What the system is."},
+        "rate": {
+            "description": "Upper bound of reading from it, such as 50MB/s.",
+            "anyOf": [{"type": "string", "pattern": RATE_PATTERN}, {"type": "string", "pattern": REFERENCE_PATTERN}],
+        },
+    }
+
+
+def _by_kind(kinds: Mapping[str, str]) -> Schema:
+    cases = [
+        {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": {"$ref": f"#/$defs/{name}"}}
+        for kind, name in kinds.items()
+    ]
+    return {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"enum": list(kinds), "description": "What the system is."}},
+        "allOf": cases,
+    }
+
+
+def _embed(definitions: Schema, name: str, model: type[BaseModel]) -> None:
+    """Add a model's schema; its own definitions get the name as a prefix, so that kinds cannot collide."""
+    schema = model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{name}_{{model}}")
+    for inner, definition in schema.pop("$defs", {}).items():
+        definitions[f"{name}_{inner}"] = _referable(definition)
+    definitions[name] = _referable(schema)
+
+
+def _referable(schema: Schema) -> Schema:
+    """Every scalar may be given by reference, and a secret in no other way."""
+    if schema.get("format") == "password":
+        rest = {key: value for key, value in schema.items() if key not in {"format", "writeOnly", "type"}}
+        return {**rest, "type": "string", "pattern": ONLY_REFERENCE_PATTERN}
+    inner = {key: _inner(key, value) for key, value in schema.items()}
+    if not _is_bounded_scalar(schema):
+        return inner
+    outside: Schema = {key: inner.pop(key) for key in ("description", "title", "default", "examples") if key in inner}
+    return {**outside, "anyOf": [inner, {"type": "string", "pattern": REFERENCE_PATTERN}]}
+
+
+def _inner(key: str, value: Any) -> Any:
+    if key in {"properties", "$defs", "patternProperties"}:
+        return {name: _referable(each) for name, each in value.items()}
+    if key in {"anyOf", "oneOf", "allOf", "prefixItems"}:
+        return [_referable(each) for each in value]
+    if key in {"items", "additionalProperties"} and isinstance(value, dict):
+        return _referable(value)
+    return value
+
+
+def _is_bounded_scalar(schema: Schema) -> bool:
+    """Whether the schema takes a scalar, and not every text."""
+    bounds = {"pattern", "enum", "const", "format", "maxLength"}
+    return schema.get("type") in {"integer", "number", "boolean"} or (
+        schema.get("type") == "string" and bool(bounds & schema.keys())
+    )

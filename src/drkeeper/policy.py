@@ -1,0 +1,232 @@
+"""The policy: what is protected, where recovery points go, what is promised, and when things happen.
+
+`load_policy` reads a YAML file, tells everything that is wrong with it at once, and never shows a secret.
+`python -m drkeeper.policy` prints the JSON schema for editors (`policies/policy.schema.json`).
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, SerializeAsAny, model_validator
+
+from drkeeper._policy.quantities import Cron, Duration, Name, Recipient
+from drkeeper.errors import PolicyInvalid
+from drkeeper.vault.store import StoreOptions
+
+DEFAULT_FILES = (Path("drkeeper.yaml"), Path("/etc/drkeeper/drkeeper.yaml"))
+
+
+class Section(BaseModel):
+    """A part of a policy: unknown keys are refused, nothing changes after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SystemPolicy(Section):
+    """One protected system at one endpoint."""
+
+    name: Name = Field(description="The system's name in this policy.")
+    kind: str = Field(description="What it is: postgres, redis or another kind that is installed.")
+    options: SerializeAsAny[BaseModel] = Field(description="How it is reached; each kind has its own.")
+    rate_bytes_per_second: int | None = Field(default=None, description="Upper bound of reading from it.")
+
+
+class ApplicationPolicy(Section):
+    """Meaning that spans systems."""
+
+    order: tuple[str, ...] = Field(
+        min_length=1, description="Its systems in the order in which they are frozen; what refers comes first."
+    )
+
+
+class EncryptionPolicy(Section):
+    """Encryption of all that is stored, with age."""
+
+    recipients: tuple[Recipient, ...] = Field(
+        min_length=1, description="Public keys (age1…); whoever holds one of their identities can restore."
+    )
+    identity: SecretStr | None = Field(
+        default=None, description="The secret key, as ${file:path}; only where restores, drills or checks run."
+    )
+
+
+class VaultPolicy(Section):
+    """Where recovery points live."""
+
+    regions: dict[Name, StoreOptions] = Field(
+        min_length=1, description="Stores by name, in order; the first is the primary, the others get copies."
+    )
+    encryption: EncryptionPolicy | None = Field(default=None, description="Left out: frames are stored in the clear.")
+
+
+class ObjectivesPolicy(Section):
+    """What is promised; drills are measured against it."""
+
+    rto: Duration | None = Field(default=None, description="Longest time until the platform works again (4h, 90m).")
+    rpo: Duration | None = Field(default=None, description="Longest stretch of data that may be lost (15m, 24h).")
+
+
+class RetentionPolicy(Section):
+    """Which recovery points stay; a point stays when any rule wants it."""
+
+    keep_last: int = Field(default=0, ge=0, description="The newest so many points.")
+    keep_daily: int = Field(default=0, ge=0, description="The newest point of each of so many days.")
+    keep_weekly: int = Field(default=0, ge=0, description="The newest point of each of so many weeks.")
+    keep_monthly: int = Field(default=0, ge=0, description="The newest point of each of so many months.")
+    keep_yearly: int = Field(default=0, ge=0, description="The newest point of each of so many years.")
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> "RetentionPolicy":
+        if not any((self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly)):
+            raise ValueError("these rules keep no point at all; give at least one, such as keep_last: 3")
+        return self
+
+
+class SchedulesPolicy(Section):
+    """When the daemon (`drkeeper run`) does what: cron lines of five fields, in UTC."""
+
+    backup: Cron | None = Field(default=None, description="Take a recovery point.")
+    verify: Cron | None = Field(default=None, description="Prove stored data.")
+    prune: Cron | None = Field(default=None, description="Forget and delete what retention does not keep.")
+    beat: Cron | None = Field(default=None, description="Write heartbeats, by which lost data is measured.")
+    drill: Cron | None = Field(default=None, description="Restore into a sandbox, with a clock.")
+
+
+class SandboxPolicy(Section):
+    """Where drills run."""
+
+    folder: Path | None = Field(
+        default=None,
+        description="For the sandbox's data; needs the room of a whole restore. Else a temporary one.",
+    )
+
+
+class Policy(Section):
+    """A whole policy."""
+
+    version: Literal[1] = Field(description="Of this format.")
+    name: Name = Field(description="Of the protected platform; recovery points carry it.")
+    systems: dict[Name, SystemPolicy] = Field(min_length=1, description="What is protected, by name.")
+    applications: dict[Name, ApplicationPolicy] = Field(
+        default_factory=dict, description="Which systems refer to one another, by application."
+    )
+    vault: VaultPolicy = Field(description="Where recovery points live.")
+    objectives: ObjectivesPolicy = Field(default_factory=ObjectivesPolicy, description="What is promised.")
+    retention: RetentionPolicy | None = Field(
+        default=None, description="Which recovery points stay; left out, all of them."
+    )
+    schedules: SchedulesPolicy = Field(default_factory=SchedulesPolicy, description="When the daemon does what.")
+    sandbox: SandboxPolicy = Field(default_factory=SandboxPolicy, description="Where drills run.")
+
+    _written: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
+
+    def shown(self) -> dict[str, object]:
+        """The policy with its defaults, as plain data; what was given by reference stands as it was written."""
+        from drkeeper._policy.show import shown
+
+        return shown(self, self._written)
+
+
+def find_policy(given: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
+    """Which policy file is meant: the one given, else $DRKEEPER_POLICY, else the first default place that has one.
+
+    Raises:
+        PolicyInvalid: Nothing was named, and no default place has one.
+    """
+    named = (os.environ if environment is None else environment).get("DRKEEPER_POLICY")
+    if given is not None or named:
+        return given or Path(named or "")
+    for file in DEFAULT_FILES:
+        if file.exists():
+            return file
+    places = " nor ".join(str(file) for file in DEFAULT_FILES)
+    raise PolicyInvalid(
+        f"no policy: neither {places} is there",
+        hint="write one with `drkeeper init`, or name one with `--policy FILE` or DRKEEPER_POLICY",
+    )
+
+
+def load_policy(file: Path, environment: Mapping[str, str] | None = None) -> Policy:
+    """Read and check a policy.
+
+    Args:
+        file: YAML.
+        environment: Where `${env:NAME}` looks; the process's own by default.
+
+    Raises:
+        PolicyInvalid: Something is wrong; the message has one line for each thing, with file, line and key.
+    """
+    from drkeeper._policy.build import build_policy
+    from drkeeper._policy.source import read_source
+
+    source = read_source(file, os.environ if environment is None else environment)
+    policy = build_policy(source)
+    policy._written.update({path: reference.written for path, reference in source.references.items()})  # noqa: SLF001
+    return policy
+
+
+def freeze_order(policy: Policy) -> tuple[str, ...]:
+    """The names of all systems in the order in which they are frozen: what refers comes first.
+
+    Keeps the policy's own order wherever no application says otherwise.
+
+    Raises:
+        PolicyInvalid: The applications' orders contradict one another; the message names the circle.
+    """
+    orders = {name: application.order for name, application in policy.applications.items()}
+    return merge_orders(policy.systems, orders)
+
+
+def merge_orders(systems: Iterable[str], orders: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Merge orders into one that respects each; of those that may come next, the first in `systems` does.
+
+    Raises:
+        PolicyInvalid: They contradict one another; the message names the circle.
+    """
+    left = list(dict.fromkeys(systems))
+    edges = list(_edges(orders))
+    merged: list[str] = []
+    while left:
+        waiting = {after for before, after, _ in edges if before in left}
+        ready = next((name for name in left if name not in waiting), None)
+        if ready is None:
+            raise PolicyInvalid(f"no order of freezing is possible: {_circle(left, edges)}")
+        merged.append(ready)
+        left.remove(ready)
+    return tuple(merged)
+
+
+def _edges(orders: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str, str]]:
+    for application, order in orders.items():
+        for before, after in combinations(order, 2):
+            yield before, after, application
+
+
+def _circle(left: list[str], edges: list[tuple[str, str, str]]) -> str:
+    """In words. Each of `left` has one of `left` before it, so going back must come round."""
+    seen: list[tuple[str, str, str]] = []
+    at = left[0]
+    while not any(at == after for _, after, _ in seen):
+        edge = next(edge for edge in edges if edge[1] == at and edge[0] in left)
+        seen.append(edge)
+        at = edge[0]
+    start = next(index for index, edge in enumerate(seen) if edge[1] == at)
+    circle = reversed(seen[start:])
+    return ", ".join(f"{before} before {after} ({application})" for before, after, application in circle)
+
+
+def main() -> None:
+    """Print the JSON schema."""
+    import json
+    import sys
+
+    from drkeeper._policy.schema import policy_schema
+
+    sys.stdout.write(json.dumps(policy_schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
