@@ -1,0 +1,28 @@
+"""A drill record as one self-contained HTML page: for an auditor on paper, for a phone, for the dark."""
+
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from drkeeper.report import words
+from drkeeper.report.record import DrillRecord
+from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
+
+
+def render_html(record: DrillRecord) -> str:
+    """The page. No script, nothing loaded from elsewhere, every text escaped; same record, same bytes."""
+    return _environment().get_template("report.html.j2").render(view=build_view(record), record=record)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("drkeeper.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(words=words, marks=VERDICT_MARKS, forecast_words=forecast_words)
+    return environment

@@ -1,0 +1,49 @@
+"""A drill record as Markdown (GitHub flavour), for a pull request, a ticket or a terminal."""
+
+import re
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from drkeeper.report import words
+from drkeeper.report.record import DrillRecord
+from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
+
+_SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
+
+
+def render_markdown(record: DrillRecord) -> str:
+    """The page; every text that comes from a record is escaped."""
+    return _environment().get_template("report.md.j2").render(view=build_view(record), record=record)
+
+
+def escape(text: str) -> str:
+    """Running text on one line that cannot open markup, a link or a table cell."""
+    return _SPECIAL.sub(r"\\\1", _one_line(text))
+
+
+def code(text: str) -> str:
+    """A code span that its own text cannot close, good inside a table cell."""
+    line = _one_line(text).replace("|", "\\|")
+    runs = re.findall(r"`+", line)
+    fence = "`" * (max((len(run) for run in runs), default=0) + 1)
+    return f"{fence} {line} {fence}" if runs else f"{fence}{line}{fence}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("drkeeper.report", "templates"),
+        autoescape=False,  # noqa: S701 - not HTML; each value passes `escape` or `code`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(text=escape, code=code)
+    environment.globals.update(words=words, marks=VERDICT_MARKS, forecast_words=forecast_words)
+    return environment
