@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.systems import System
+from drkeeper.vault.layout import HEADER
 from drkeeper.vault.store import Store
-
-VAULT_KEY = "vault.json"
 
 
 def probe_systems(systems: Mapping[str, System]) -> Iterator[Check]:
@@ -22,7 +21,7 @@ def probe_regions(regions: Mapping[str, Store]) -> Iterator[Check]:
     for name, store in regions.items():
         subject = f"vault.{name}"
         try:
-            there = store.exists(VAULT_KEY)
+            there = store.head(HEADER) is not None
         except DrkeeperError as error:
             yield Check(subject=subject, verdict="failed", detail=str(error), remedy=error.hint)
             continue

@@ -1,0 +1,151 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drkeeper.errors import Refused
+from drkeeper.forecast import Run, forecast_step
+from drkeeper.plan import Target, build_plan, critical_path, explain, fingerprint
+from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
+
+NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
+
+
+def system(name, kind="postgres", size=100 << 20, *, failed=False):
+    ref = StreamRef(index_id="ab" * 32, size_bytes=size, frame_count=100)
+    return SystemRecord(
+        name=name,
+        kind=kind,
+        status="failed" if failed else "complete",
+        as_of=NOW,
+        streams=() if failed else (StreamRecord(name="data", ref=ref, stored_bytes=size),),
+        error="it is down" if failed else "",
+    )
+
+
+def point(*systems):
+    return RecoveryPoint(
+        point_id="0123456789ab",
+        policy="p",
+        created_at=NOW,
+        elapsed_seconds=1,
+        systems=systems,
+        freeze_order=tuple(one.name for one in systems),
+        skew_seconds=0,
+        fencing_token=1,
+        drkeeper_version="0",
+    )
+
+
+def target(name, kind="postgres", *, empty=True):
+    return Target(system=name, kind=kind, endpoint="db:5432", empty=empty)
+
+
+def plan_of(taken, targets, **more):
+    return build_plan(taken, targets, plan_id="aa11", now=NOW, **more)
+
+
+def test_nothing_live_changes_before_every_load_has_ended():
+    plan = plan_of(point(system("db"), system("cache", "redis")), [target("db"), target("cache", "redis")])
+    loads = {step.step_id for step in plan.steps if step.verb == "load"}
+    switches = [step for step in plan.steps if step.verb == "switch"]
+    assert loads == {"load:db", "load:cache"}
+    assert set(switches[0].after) == loads
+    assert switches[1].after == (switches[0].step_id,)
+
+
+def test_what_is_referred_to_is_switched_before_what_refers():
+    plan = plan_of(point(system("db"), system("cache", "redis")), [target("db"), target("cache", "redis")])
+    assert [step.step_id for step in plan.steps if step.verb == "switch"] == ["switch:cache", "switch:db"]
+
+
+def test_a_target_that_holds_data_is_refused_and_with_overwrite_gets_an_undo_point_first():
+    taken = point(system("db"))
+    with pytest.raises(Refused, match="db already holds data; nothing was changed") as refusal:
+        plan_of(taken, [target("db", empty=False)])
+    assert "--overwrite" in refusal.value.hint
+    plan = plan_of(taken, [target("db", empty=False)], overwrite=True)
+    assert plan.steps[0].verb == "undo"
+    assert plan.steps[1].after == ("undo",)
+
+
+def test_a_partial_point_is_refused_unless_allowed_and_then_says_what_it_leaves_out():
+    taken = point(system("db"), system("cache", "redis", failed=True))
+    targets = [target("db"), target("cache", "redis")]
+    with pytest.raises(Refused, match="partial: cache failed"):
+        plan_of(taken, targets)
+    plan = plan_of(taken, targets, allow_partial=True)
+    assert plan.left_out == {"cache": "it is down"}
+    assert [one.system for one in plan.targets] == ["db"]
+
+
+def test_a_system_that_the_point_lacks_is_refused():
+    with pytest.raises(Refused, match="does not hold other"):
+        plan_of(point(system("db")), [target("other")])
+
+
+def test_the_fingerprint_sees_the_world_and_not_the_clock():
+    taken = point(system("db"))
+    first = plan_of(taken, [target("db")])
+    second = build_plan(
+        taken,
+        [target("db")],
+        plan_id="bb22",
+        now=datetime(2027, 1, 1, tzinfo=UTC),
+        history=[Run(kind="postgres", verb="load", size_bytes=1 << 30, elapsed_seconds=5)],
+    )
+    assert fingerprint(first) == fingerprint(second)
+    changed = plan_of(taken, [target("db", empty=False)], overwrite=True)
+    assert fingerprint(first) != fingerprint(changed)
+
+
+def test_explain_shows_every_step_that_would_run():
+    plan = plan_of(point(system("db")), [target("db", empty=False)], overwrite=True)
+    assert [row["step"] for row in explain(plan)] == [step.step_id for step in plan.steps]
+
+
+def test_the_forecast_of_a_plan_is_that_of_its_critical_path():
+    plan = plan_of(
+        point(system("db", size=1 << 30), system("cache", "redis", size=1 << 20)),
+        [target("db"), target("cache", "redis")],
+    )
+    assert "load:db" in critical_path(plan.steps)
+    assert "load:cache" not in plan.critical_path
+    on_path = [step for step in plan.steps if step.step_id in plan.critical_path]
+    assert plan.forecast.p50_seconds == pytest.approx(sum(step.forecast.p50_seconds for step in on_path))
+    assert plan.forecast.basis == "no history"
+
+
+def test_a_plan_survives_its_journey_through_json():
+    plan = plan_of(point(system("db")), [target("db", empty=False)], overwrite=True)
+    assert type(plan).model_validate_json(plan.model_dump_json()) == plan
+
+
+runs = st.builds(
+    Run,
+    kind=st.just("postgres"),
+    verb=st.sampled_from(["load", "verify"]),
+    size_bytes=st.integers(0, 1 << 40),
+    elapsed_seconds=st.floats(0.001, 1e5),
+)
+
+
+@given(st.lists(runs), st.integers(0, 1 << 40))
+def test_a_forecast_is_never_negative_and_its_p90_never_below_its_p50(history, size):
+    forecast = forecast_step("postgres", "load", size, history)
+    assert 0 <= forecast.p50_seconds <= forecast.p90_seconds
+
+
+@given(st.lists(runs), st.integers(0, 1 << 39))
+def test_more_bytes_never_forecast_less_time(history, size):
+    smaller = forecast_step("postgres", "load", size, history)
+    larger = forecast_step("postgres", "load", size * 2, history)
+    assert smaller.p50_seconds <= larger.p50_seconds
+
+
+def test_without_earlier_runs_the_forecast_says_so():
+    assert forecast_step("postgres", "load", 1, []).basis == "no history"
+    assert forecast_step("postgres", "load", 1, [Run("redis", "load", 1, 1.0)]).basis == "no history", (
+        "another kind's runs teach nothing"
+    )
