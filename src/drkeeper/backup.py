@@ -4,9 +4,8 @@ Nothing is committed before every stream is wholly in the vault. A system that f
 makes the point partial; a vault or a lease that fails ends the whole backup, and leaves unreferenced frames only.
 """
 
-import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -26,12 +25,11 @@ from drkeeper.errors import (
     VaultUnreachable,
 )
 from drkeeper.facts import Facts
-from drkeeper.lease import Lease
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
 from drkeeper.systems import Frozen, Stream, System
 from drkeeper.throttle import interruptible, throttle
-from drkeeper.vault.vault import Vault
+from drkeeper.vault.writer import Writer
 
 # Errors after which no system's bytes can be stored: they end the backup, not one system.
 FATAL = (VaultUnreachable, VaultFull, LeaseLost, LeaseHeld, KeyMissing, Interrupted)
@@ -60,24 +58,24 @@ def take_point(
     sources: Mapping[str, Source],
     *,
     policy: str,
-    vault: Vault,
-    lease: Lease,
-    previous_digest: str = "",
+    writer: Writer,
+    point_id: str,
     purpose: Purpose = "backup",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    before_commit: Callable[[RecoveryPoint], None] = lambda _: None,
 ) -> RecoveryPoint:
     """Take one recovery point and commit it.
 
     Args:
         sources: In the order in which they are frozen: what refers comes first.
         policy: The policy's name, for the record.
-        vault: Where to.
-        lease: Held by the caller; checked on every block.
-        previous_digest: Of the point before.
+        writer: Where to; it checks its lease with every frame.
+        point_id: 12 hexadecimal digits that no other point has.
         purpose: "undo" for a point taken before a restore overwrites something.
         progress: Told of every block.
         stop: Set from elsewhere to end the backup; nothing is committed then.
+        before_commit: Called with the point when all its bytes are stored (its runbook is written then).
 
     Raises:
         CaptureFailed: Every single system failed; nothing was committed.
@@ -87,14 +85,14 @@ def take_point(
     started_at, started = clock.now(), clock.monotonic_seconds()
     with ExitStack() as stack:
         opened = [_freeze(name, source, stack) for name, source in sources.items()]
-        records = _capture_all(opened, _Sink(vault=vault, lease=lease, progress=progress or Silent(), stop=stop))
+        records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop))
     if all(record.status == "failed" for record in records):
         raise CaptureFailed(
             "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records)
         )
     moments = [record.as_of for record in records if record.as_of is not None and record.status == "complete"]
     point = RecoveryPoint(
-        point_id=secrets.token_hex(6),
+        point_id=point_id,
         policy=policy,
         purpose=purpose,
         created_at=started_at,
@@ -102,30 +100,24 @@ def take_point(
         systems=tuple(records),
         freeze_order=tuple(sources),
         skew_seconds=(max(moments) - min(moments)).total_seconds(),
-        previous_digest=previous_digest,
-        fencing_token=lease.token,
+        fencing_token=0,  # the writer fills in the lease's
         drkeeper_version=__version__,
     )
-    vault.commit(point, lease)
-    return point
+    before_commit(point)
+    return writer.commit(point)
 
 
 @dataclass(frozen=True)
 class _Sink:
     """Where the bytes of all systems go, and who is told."""
 
-    vault: Vault
-    lease: Lease
+    writer: Writer
     progress: Progress
     stop: threading.Event
 
     def store(self, task: str, stream: Stream, rate: float | None) -> StreamRecord:
-        def count(size_bytes: int) -> None:
-            self.lease.check()
-            self.progress.advance(task, size_bytes)
-
         chunks = interruptible(throttle(stream.chunks, rate), self.stop)
-        ref, stored_bytes = self.vault.write(chunks, on_bytes=count)
+        ref, stored_bytes = self.writer.write(chunks, on_bytes=lambda size: self.progress.advance(task, size))
         return StreamRecord(name=stream.name, ref=ref, stored_bytes=stored_bytes, restore_hint=stream.restore_hint)
 
 

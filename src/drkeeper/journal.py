@@ -3,19 +3,21 @@
 `journals/<plan id>/<number>.json`: the plan first, then one record as a step starts and one as it ends.
 """
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime
 
 from drkeeper import clock
-from drkeeper.errors import LeaseLost, PointUnknown, RecordCorrupt
+from drkeeper.errors import LeaseLost, PointUnknown
 from drkeeper.plan import RestorePlan
 from drkeeper.recovery_point import Record
 from drkeeper.report.record import StepRecord
-from drkeeper.vault.store import Store
+from drkeeper.vault.vault import Vault
 
+JOURNALS = "journals/"
 Event = Literal["planned", "started", "done", "failed", "finished", "abandoned"]
 
 
@@ -37,37 +39,37 @@ class Entry(Record):
 
 
 class Journal:
-    """One restore's journal in one region of the vault.
+    """One restore's journal, in the first region of the vault that answers.
 
     Written by one process at a time, under the lease `restore`; a number that is taken already means that
     somebody else writes it too.
     """
 
-    def __init__(self, store: Store, plan: RestorePlan, entries: list[Entry]) -> None:
-        self._store = store
+    def __init__(self, vault: Vault, plan: RestorePlan, entries: list[Entry]) -> None:
+        self._vault = vault
         self.plan = plan
         self.entries = entries
+        self._lock = threading.Lock()
 
     @classmethod
-    def begin(cls, store: Store, plan: RestorePlan) -> "Journal":
+    def begin(cls, vault: Vault, plan: RestorePlan) -> "Journal":
         """Start the journal of a plan."""
-        journal = cls(store, plan, [])
+        journal = cls(vault, plan, [])
         journal._append(Entry(at=clock.now(), event="planned", plan=plan))
         return journal
 
     @classmethod
-    def read(cls, store: Store, plan_id: str) -> "Journal":
+    def read(cls, vault: Vault, plan_id: str) -> "Journal":
         """Read a journal back.
 
         Raises:
             PointUnknown: There is none of that id.
-            RecordCorrupt: An entry cannot be decoded.
+            RecordCorrupt: An entry is damaged.
         """
-        keys = sorted(entry.key for entry in store.list(f"journals/{plan_id}/"))
-        entries = [_decode(key, store.get(key)) for key in keys]
+        entries = [vault.read_record(key, Entry) for key in vault.record_keys(f"{JOURNALS}{plan_id}/")]
         if not entries or entries[0].plan is None:
             raise PointUnknown(f"no restore journal {plan_id}", hint="`drkeeper restore --resume` takes the newest")
-        return cls(store, entries[0].plan, entries)
+        return cls(vault, entries[0].plan, entries)
 
     @property
     def done(self) -> dict[str, StepRecord]:
@@ -77,7 +79,7 @@ class Journal:
     @property
     def over(self) -> bool:
         """Whether nothing is left to resume."""
-        return bool(self.entries) and self.entries[-1].event in ("finished", "abandoned")
+        return self.entries[-1].event in ("finished", "abandoned")
 
     @property
     def begun_at(self) -> datetime:
@@ -89,22 +91,15 @@ class Journal:
         self._append(Entry(at=clock.now(), event=event, step_id=step_id, record=record, error=error))
 
     def _append(self, entry: Entry) -> None:
-        key = f"journals/{self.plan.plan_id}/{len(self.entries):06d}.json"
-        if not self._store.create(key, entry.model_dump_json(exclude_defaults=True).encode()):
-            raise LeaseLost(f"restore {self.plan.plan_id} is being carried out by somebody else too; stopped")
-        self._store.flush()
-        self.entries.append(entry)
+        with self._lock:
+            key = f"{JOURNALS}{self.plan.plan_id}/{len(self.entries):06d}.json"
+            if not self._vault.create_record(key, entry):
+                raise LeaseLost(f"restore {self.plan.plan_id} is being carried out by somebody else too; stopped")
+            self.entries.append(entry)
 
 
-def read_journals(store: Store) -> Iterator[Journal]:
-    """All journals of a region, oldest first."""
-    ids = {entry.key.split("/")[1] for entry in store.list("journals/")}
-    journals = [Journal.read(store, plan_id) for plan_id in ids]
+def read_journals(vault: Vault) -> Iterator[Journal]:
+    """All journals, oldest first."""
+    ids = {key.split("/")[1] for key in vault.record_keys(JOURNALS)}
+    journals = [Journal.read(vault, plan_id) for plan_id in ids]
     yield from sorted(journals, key=lambda journal: journal.begun_at)
-
-
-def _decode(key: str, data: bytes) -> Entry:
-    try:
-        return Entry.model_validate_json(data)
-    except ValidationError as error:
-        raise RecordCorrupt(f"{key} cannot be read as a journal entry") from error

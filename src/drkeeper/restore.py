@@ -16,6 +16,7 @@ import structlog
 from drkeeper import clock
 from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, compare, findings
+from drkeeper.journal import Event
 from drkeeper.plan import Load, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
@@ -35,7 +36,7 @@ class Notes(Protocol):
         """Steps that need not be done again."""
         ...
 
-    def note(self, event: str, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
+    def note(self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
         """Add an entry, durably."""
         ...
 
@@ -67,7 +68,7 @@ class MemoryNotes:
         """Steps that ended well."""
         return self.records
 
-    def note(self, event: str, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
+    def note(self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
         """Keep what began, what is done and what failed."""
         if event == "started":
             self.started[step_id] = clock.now()

@@ -1,0 +1,225 @@
+"""Restoring, from the plan to its end: find the point, look at the targets, plan, ask, carry out, resume or give up."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from drkeeper import catalog, clock
+from drkeeper.actions import back_up, history
+from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, VaultUnreachable, WorldChanged
+from drkeeper.facts import Check
+from drkeeper.journal import Journal, read_journals
+from drkeeper.lease import Lease, hold
+from drkeeper.plan import RestorePlan, build_plan, fingerprint
+from drkeeper.policy import Policy
+from drkeeper.progress import Progress, Silent
+from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.restore import Outcome, Restorer, abandon, preflight
+from drkeeper.systems import System
+from drkeeper.vault.layout import HEADER
+from drkeeper.vault.store import Store
+from drkeeper.vault.vault import Vault
+from drkeeper.wiring import open_systems, open_vault, targets
+
+LEASE = "restore"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, with everything that carrying it out needs.
+
+    Attributes:
+        systems: The endpoints that the plan restores into.
+        checks: What the targets said beforehand; no error among them.
+    """
+
+    policy: Policy
+    vault: Vault
+    point: RecoveryPoint
+    plan: RestorePlan
+    systems: dict[str, System]
+    checks: tuple[Check, ...] = ()
+
+
+def prepare(
+    policy: Policy,
+    point_id: str = catalog.LATEST,
+    *,
+    names: Iterable[str] = (),
+    overwrite: bool = False,
+    allow_partial: bool = False,
+) -> Prepared:
+    """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
+
+    Raises:
+        Refused: The restore would fail, or destroy something.
+    """
+    vault = open_vault(policy)
+    point = catalog.find_point(vault, point_id, allow_partial=allow_partial)
+    systems = open_systems(policy, names)
+    plan = build_plan(
+        point,
+        targets(policy, systems),
+        plan_id=token_hex(4),
+        now=clock.now(),
+        history=history(vault),
+        overwrite=overwrite,
+        allow_partial=allow_partial,
+    )
+    wanted = {target.system for target in plan.targets}
+    systems = {name: system for name, system in systems.items() if name in wanted}
+    checks = tuple(preflight(point, plan, systems))
+    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
+
+
+def prepare_saved(policy: Policy, file: Path) -> Prepared:
+    """Plan anew what a saved plan describes, and insist that it is still the same.
+
+    Raises:
+        WorldChanged: The targets, the point, or what would be done are not what the saved plan says.
+    """
+    saved = _read_plan(file)
+    if saved.policy != policy.name:
+        raise WorldChanged(f"{file} is a plan of policy {saved.policy}, not of {policy.name}; nothing was changed")
+    names = [target.system for target in saved.targets]
+    try:
+        fresh = prepare(
+            policy,
+            saved.point_id,
+            names=names,
+            overwrite=saved.overwrite,
+            allow_partial=bool(saved.left_out),
+        )
+    except (PointUnknown, Refused) as error:
+        raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
+    if fingerprint(fresh.plan) != fingerprint(saved):
+        raise WorldChanged(f"what {file} would do is not what it would do now; nothing was changed")
+    return fresh
+
+
+def restore(prepared: Prepared, *, progress: Progress | None = None, stop: threading.Event | None = None) -> Outcome:
+    """Carry out a plan from its beginning.
+
+    Raises:
+        WorldChanged: A target has changed since the plan was made; nothing was changed.
+    """
+    with hold(journal_store(prepared.vault), LEASE) as lease:
+        seen = targets(prepared.policy, prepared.systems)
+        if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
+            raise WorldChanged("a target has changed since the plan was made; nothing was changed")
+        return _carry_out(prepared, Journal.begin(prepared.vault, prepared.plan), lease, progress, stop)
+
+
+def resume(
+    policy: Policy, plan_id: str = "", *, progress: Progress | None = None, stop: threading.Event | None = None
+) -> Outcome:
+    """Go on with a restore that did not end; the newest one where none is named.
+
+    Raises:
+        PointUnknown: There is none to go on with.
+    """
+    vault = open_vault(policy)
+    with hold(journal_store(vault), LEASE) as lease:
+        journal = unfinished(vault, policy, plan_id)
+        return _carry_out(_again(policy, vault, journal.plan), journal, lease, progress, stop)
+
+
+def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
+    """End a restore that did not end by itself: remove what it loaded beside the live data."""
+    vault = open_vault(policy)
+    with hold(journal_store(vault), LEASE):
+        journal = unfinished(vault, policy, plan_id)
+        abandon(journal.plan, _again(policy, vault, journal.plan).systems)
+        journal.note("abandoned")
+        return journal.plan
+
+
+def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
+    """The journal of a restore that can go on.
+
+    Raises:
+        PointUnknown: There is none, or it is over.
+    """
+    if plan_id:
+        journal = Journal.read(vault, plan_id)
+        if journal.over:
+            raise PointUnknown(f"restore {plan_id} is over; there is nothing to resume")
+        return journal
+    journals = [one for one in read_journals(vault) if not one.over and one.plan.policy == policy.name]
+    if not journals:
+        raise PointUnknown("no restore was left unfinished", hint="begin one with `drkeeper restore`")
+    return journals[-1]
+
+
+def journal_store(vault: Vault) -> Store:
+    """The first region that answers: a restore must be able to go on when the primary is lost.
+
+    Raises:
+        VaultUnreachable: None does.
+    """
+    for name, store in vault.regions.available().items():
+        try:
+            store.head(HEADER)
+        except VaultUnreachable:
+            vault.regions.shun(name)
+            continue
+        return store
+    raise VaultUnreachable("no region of the vault answers")
+
+
+def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
+    point = catalog.find_point(vault, plan.point_id)
+    systems = open_systems(policy, [target.system for target in plan.targets])
+    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems)
+
+
+def _carry_out(
+    prepared: Prepared,
+    journal: Journal,
+    lease: Lease,
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> Outcome:
+    stop = stop or threading.Event()
+    restorer = Restorer(
+        plan=prepared.plan,
+        point=prepared.point,
+        endpoints=prepared.systems,
+        vault=prepared.vault,
+        notes=journal,
+        take_undo=_undo_taker(prepared.policy, progress, stop),
+        progress=progress or Silent(),
+        stop=stop,
+        check_alone=lease.check,
+    )
+    try:
+        outcome = restorer.carry_out()
+    except LeaseLost:
+        raise
+    except DrkeeperError as error:
+        resume_hint = f"go on with `drkeeper restore --resume {prepared.plan.plan_id}`, or remove what it left with "
+        error.hint = " ".join(filter(None, (error.hint, resume_hint + "`drkeeper restore --give-up`")))
+        raise
+    journal.note("finished")
+    return outcome
+
+
+def _undo_taker(policy: Policy, progress: Progress | None, stop: threading.Event) -> Callable[[Sequence[str]], None]:
+    def take_undo(names: Sequence[str]) -> None:
+        point = back_up(policy, names=names, purpose="undo", progress=progress, stop=stop).point
+        if point.partial:
+            lost = ", ".join(f"{one.name}: {one.error}" for one in point.systems if one.status == "failed")
+            raise Refused(f"no undo point could be taken ({lost}); nothing was overwritten")
+
+    return take_undo
+
+
+def _read_plan(file: Path) -> RestorePlan:
+    try:
+        return RestorePlan.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}; nothing was changed") from error
+    except ValueError as error:
+        raise Refused(f"{file} is not a plan of this version of drkeeper; nothing was changed") from error
