@@ -68,6 +68,16 @@ class ObjectivesPolicy(Section):
     rto: Duration | None = Field(default=None, description="Longest time until the platform works again (4h, 90m).")
     rpo: Duration | None = Field(default=None, description="Longest stretch of data that may be lost (15m, 24h).")
 
+    @property
+    def rto_seconds(self) -> float | None:
+        """None where nothing is promised."""
+        return self.rto.total_seconds() if self.rto is not None else None
+
+    @property
+    def rpo_seconds(self) -> float | None:
+        """None where nothing is promised."""
+        return self.rpo.total_seconds() if self.rpo is not None else None
+
 
 class RetentionPolicy(Section):
     """Which recovery points stay; a point stays when any rule wants it."""
@@ -128,6 +138,25 @@ class Policy(Section):
         from drkeeper._policy.show import shown
 
         return shown(self, self._written)
+
+    def secret_values(self) -> tuple[str, ...]:
+        """The values that must never be printed."""
+        return tuple(_secrets(self))
+
+
+def _secrets(value: object) -> Iterator[str]:
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case BaseModel():
+            for _, each in value:
+                yield from _secrets(each)
+        case dict():
+            for each in value.values():
+                yield from _secrets(each)
+        case list() | tuple():
+            for each in value:
+                yield from _secrets(each)
 
 
 def find_policy(given: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
