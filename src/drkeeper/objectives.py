@@ -133,7 +133,7 @@ def judge_drill(drill: MeasuredDrill) -> DrillJudgement:
         SystemJudgement(
             name=system.name,
             rto=judge(system.rto_seconds, promise.rto_seconds, reason="not restored"),
-            rpo=judge(system.rpo_seconds, promise.rpo_seconds, reason=system.rpo_note),
+            rpo=judge(system.rpo_seconds, promise.rpo_seconds, reason=_bare(system.rpo_note)),
         )
         for system in drill.systems
     )
@@ -147,20 +147,20 @@ def judge_drill(drill: MeasuredDrill) -> DrillJudgement:
 def outcome_of(drill: MeasuredDrill) -> Outcome:
     """How the drill ended: the gravest that holds.
 
-    A drill in which no check passed has verified nothing, whether or not one failed.
+    Statements that were found false tell more than the error that may have ended the run because of them. A drill in
+    which no check passed has verified nothing, whether or not one failed.
     """
-    if restore_failed(drill):
-        return "restore failed"
-    if any(check.verdict == "failed" for check in drill.checks) or _verification_broke(drill):
-        return "verification failed"
-    if not any(check.verdict == "passed" for check in drill.checks):
-        return "not verified"
+    verdicts = [check.verdict for check in drill.checks]
     judgement = judge_drill(drill)
-    if not (judgement.rto.kept and judgement.rpo.kept):
-        return "objective missed"
-    if any(check.verdict != "passed" for check in drill.clean_up):
-        return "clean-up failed"
-    return "recovered"
+    gravest_first: tuple[tuple[Outcome, bool], ...] = (
+        ("restore failed", _broke(drill, "provision") or _broke(drill, "restore")),
+        ("verification failed", "failed" in verdicts or _broke(drill, "verify")),
+        ("restore failed", drill.rto_seconds is None or bool(drill.error)),
+        ("not verified", "passed" not in verdicts),
+        ("objective missed", not (judgement.rto.kept and judgement.rpo.kept)),
+        ("clean-up failed", any(check.verdict != "passed" for check in drill.clean_up)),
+    )
+    return next((outcome for outcome, holds in gravest_first if holds), "recovered")
 
 
 def exit_code_of(drill: MeasuredDrill) -> int:
@@ -171,18 +171,17 @@ def exit_code_of(drill: MeasuredDrill) -> int:
     return _EXIT_CODES[outcome_of(drill)]
 
 
-def restore_failed(drill: MeasuredDrill) -> bool:
-    """Whether the systems did not all come back."""
-    broken = any(step.outcome != "done" for step in drill.steps if step.phase != "verify")
-    return drill.rto_seconds is None or bool(drill.error) or broken
-
-
-def _verification_broke(drill: MeasuredDrill) -> bool:
-    return any(step.outcome != "done" for step in drill.steps if step.phase == "verify")
+def _broke(drill: MeasuredDrill, phase: str) -> bool:
+    return any(step.outcome != "done" for step in drill.steps if step.phase == phase)
 
 
 def _why_no_rpo(drill: MeasuredDrill) -> str:
     missing = [system for system in drill.systems if system.rpo_seconds is None]
     if not missing:
         return "no system was measured"
-    return "; ".join(f"{system.name}: {system.rpo_note or 'no heartbeat found'}" for system in missing)
+    return "; ".join(f"{system.name}: {_bare(system.rpo_note) or 'no heartbeat found'}" for system in missing)
+
+
+def _bare(note: str) -> str:
+    """A note without the words that the verdict says already."""
+    return note.removeprefix("not measured: ")

@@ -54,7 +54,8 @@ class Timeline:
 def build_timeline(record: DrillRecord) -> Timeline:
     """Lay the steps out."""
     started = min([record.disaster_at, *(step.started_at for step in record.steps)])
-    ends = [step.started_at + timedelta(seconds=step.elapsed_seconds) for step in record.steps]
+    run = [step for step in record.steps if step.outcome != "not run"]
+    ends = [step.started_at + timedelta(seconds=step.elapsed_seconds) for step in run]
     length = max([(end - started).total_seconds() for end in ends], default=0.0) or 1.0
 
     def span(step: StepRecord) -> Span:

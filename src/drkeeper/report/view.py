@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from drkeeper.facts import Check, findings
-from drkeeper.objectives import Judgement, Outcome, SystemJudgement, judge_drill, outcome_of, restore_failed
+from drkeeper.objectives import Judgement, Outcome, SystemJudgement, judge_drill, outcome_of
 from drkeeper.report import words
-from drkeeper.report.canonical import canonical_digest
+from drkeeper.report.canonical import canonical_digest, verify_command
 from drkeeper.report.checks import CheckGroup, group_checks
 from drkeeper.report.record import DrillRecord, Forecast, SystemOutcome
 from drkeeper.report.timeline import Timeline, build_timeline
@@ -21,11 +21,11 @@ _TITLES: dict[Outcome, tuple[str, str]] = {
 VERDICT_MARKS = {
     "met": "✓",
     "missed": "✕",
-    "not measured": "–",
+    "not measured": "\N{EN DASH}",
     "no objective": "·",
     "passed": "✓",
     "failed": "✕",
-    "not checked": "–",
+    "not checked": "\N{EN DASH}",
 }
 
 
@@ -82,6 +82,7 @@ class View:
     groups: tuple[CheckGroup, ...]
     findings: tuple[Check, ...]
     digest: str
+    verify_command: str
 
     @property
     def passed(self) -> int:
@@ -108,7 +109,7 @@ def build_view(record: DrillRecord) -> View:
         outcome=outcome,
         title=title,
         symbol=symbol,
-        summary=_summary(record, judged.rto, judged.rpo),
+        summary=_summary(record, outcome, judged.rto, judged.rpo),
         rto=_figure("RTO", "time to recover", judged.rto, record.rto_forecast),
         rpo=_figure("RPO", "data lost, as time", judged.rpo, None),
         systems=tuple(
@@ -119,6 +120,7 @@ def build_view(record: DrillRecord) -> View:
         groups=groups,
         findings=tuple(findings(record.checks)),
         digest=canonical_digest(record),
+        verify_command=verify_command(record),
     )
 
 
@@ -130,8 +132,8 @@ def forecast_words(forecast: Forecast | None) -> str:
     return f"{p50} (p90 {p90}), {forecast.basis}"
 
 
-def _summary(record: DrillRecord, rto: Judgement, rpo: Judgement) -> str:
-    if restore_failed(record):
+def _summary(record: DrillRecord, outcome: Outcome, rto: Judgement, rpo: Judgement) -> str:
+    if outcome == "restore failed":
         return record.error or "The systems did not all come back."
     failed = len(findings(record.checks))
     unchecked = sum(check.verdict == "not checked" for check in record.checks)

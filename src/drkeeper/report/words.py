@@ -12,18 +12,8 @@ def duration(seconds: float | None) -> str:
     """`420 ms`, `43.2 s`, `4 min 12 s`, `3 h 05 min`, `2 d 3 h`."""
     if seconds is None:
         return "not measured"
-    if seconds < 0:
-        return f"-{duration(-seconds)}"
-    if round(seconds, 3) < 1:
-        return f"{round(seconds * 1000)} ms"
-    if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return _pair(whole, _MINUTE, 1, "min", "s")
-    if whole < _DAY:
-        return _pair(whole, _HOUR, _MINUTE, "h", "min")
-    return _pair(whole, _DAY, _HOUR, "d", "h")
+    sign, length = ("-", -seconds) if seconds < 0 else ("", seconds)
+    return sign + _length(length)
 
 
 def exact_duration(seconds: float | None) -> str:
@@ -60,6 +50,19 @@ def clock_time(at: datetime) -> str:
 def count(amount: int, noun: str, plural: str = "") -> str:
     """`1 check`, `2 checks`."""
     return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
+
+
+def _length(seconds: float) -> str:
+    if round(seconds, 3) < 1:
+        return f"{round(seconds * 1000)} ms"
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return _pair(whole, _MINUTE, 1, "min", "s")
+    if whole < _DAY:
+        return _pair(whole, _HOUR, _MINUTE, "h", "min")
+    return _pair(whole, _DAY, _HOUR, "d", "h")
 
 
 def _pair(whole: int, big: int, small: int, big_unit: str, small_unit: str) -> str:
