@@ -6,6 +6,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -60,6 +61,9 @@ class VaultPolicy(Section):
         min_length=1, description="Stores by name, in order; the first is the primary, the others get copies."
     )
     encryption: EncryptionPolicy | None = Field(default=None, description="Left out: frames are stored in the clear.")
+    lease: Duration = Field(
+        default=timedelta(minutes=2), description="How long a process that crashed keeps others from writing."
+    )
 
 
 class ObjectivesPolicy(Section):

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -105,7 +106,7 @@ def restore(prepared: Prepared, *, progress: Progress | None = None, stop: threa
     Raises:
         WorldChanged: A target has changed since the plan was made; nothing was changed.
     """
-    with hold(journal_store(prepared.vault), LEASE) as lease:
+    with _alone(prepared.policy, prepared.vault) as lease:
         seen = targets(prepared.policy, prepared.systems)
         if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
             raise WorldChanged("a target has changed since the plan was made; nothing was changed")
@@ -121,7 +122,7 @@ def resume(
         PointUnknown: There is none to go on with.
     """
     vault = open_vault(policy)
-    with hold(journal_store(vault), LEASE) as lease:
+    with _alone(policy, vault) as lease:
         journal = unfinished(vault, policy, plan_id)
         return _carry_out(_again(policy, vault, journal.plan), journal, lease, progress, stop)
 
@@ -129,7 +130,7 @@ def resume(
 def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
     """End a restore that did not end by itself: remove what it loaded beside the live data."""
     vault = open_vault(policy)
-    with hold(journal_store(vault), LEASE):
+    with _alone(policy, vault):
         journal = unfinished(vault, policy, plan_id)
         abandon(journal.plan, _again(policy, vault, journal.plan).systems)
         journal.note("abandoned")
@@ -167,6 +168,10 @@ def journal_store(vault: Vault) -> Store:
             continue
         return store
     raise VaultUnreachable("no region of the vault answers")
+
+
+def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
+    return hold(journal_store(vault), LEASE, ttl_seconds=policy.vault.lease.total_seconds())
 
 
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
