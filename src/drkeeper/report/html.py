@@ -3,6 +3,7 @@
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from drkeeper.report import words
 from drkeeper.report.record import DrillRecord
@@ -12,6 +13,16 @@ from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
 def render_html(record: DrillRecord) -> str:
     """The page. No script, nothing loaded from elsewhere, every text escaped; same record, same bytes."""
     return _environment().get_template("report.html.j2").render(view=build_view(record), record=record)
+
+
+def prose(text: str) -> Markup:
+    """Running text, escaped; what stands between backticks is set as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)
+    )
 
 
 @cache
@@ -24,5 +35,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters.update(prose=prose)
     environment.globals.update(words=words, marks=VERDICT_MARKS, forecast_words=forecast_words)
     return environment

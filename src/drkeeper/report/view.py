@@ -52,6 +52,7 @@ class Figure:
     mark: str
     margin: str
     forecast: str
+    forecast_lines: tuple[str, ...]
     bar: Bar | None
 
 
@@ -126,10 +127,14 @@ def build_view(record: DrillRecord) -> View:
 
 def forecast_words(forecast: Forecast | None) -> str:
     """A forecast with what it rests on."""
+    return ", ".join(forecast_lines(forecast))
+
+
+def forecast_lines(forecast: Forecast | None) -> tuple[str, ...]:
+    """The same in parts, for narrow columns."""
     if forecast is None:
-        return "no forecast"
-    p50, p90 = words.duration(forecast.p50_seconds), words.duration(forecast.p90_seconds)
-    return f"{p50} (p90 {p90}), {forecast.basis}"
+        return ("no forecast",)
+    return (words.duration(forecast.p50_seconds), f"p90 {words.duration(forecast.p90_seconds)}", forecast.basis)
 
 
 def _summary(record: DrillRecord, outcome: Outcome, rto: Judgement, rpo: Judgement) -> str:
@@ -173,6 +178,7 @@ def _figure(label: str, meaning: str, judgement: Judgement, forecast: Forecast |
         mark=VERDICT_MARKS[judgement.verdict],
         margin=_margin(judgement),
         forecast=forecast_words(forecast),
+        forecast_lines=forecast_lines(forecast),
         bar=_bar(judgement, forecast),
     )
 
@@ -189,7 +195,8 @@ def _bar(judgement: Judgement, forecast: Forecast | None) -> Bar | None:
     p50, p90 = (forecast.p50_seconds, forecast.p90_seconds) if forecast else (None, None)
     values = (judgement.measured_seconds, judgement.target_seconds, p50, p90)
     top = max((value for value in values if value is not None), default=0.0)
-    if top <= 0 or judgement.measured_seconds is None:
+    nothing_beside_it = judgement.target_seconds is None and forecast is None
+    if top <= 0 or judgement.measured_seconds is None or nothing_beside_it:
         return None
     measured, target, middle, high = (None if value is None else round(value / top * 90, 2) for value in values)
     return Bar(measured, target, middle, high)
