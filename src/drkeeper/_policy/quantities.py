@@ -125,6 +125,9 @@ def check_recipient(text: str) -> str:
 def check_cron(text: object) -> str:
     """A cron line of five fields: minute, hour, day of month, month, day of week (0 and 7 are Sunday).
 
+    Returns:
+        The line with days of the week by name: schedulers disagree on what 0 is (APScheduler: Monday).
+
     Raises:
         ValueError: It is none; the message names the field.
     """
@@ -136,7 +139,20 @@ def check_cron(text: object) -> str:
     for field, (name, low, high, words) in zip(fields, CRON_FIELDS, strict=True):
         if not all(_cron_part_is_valid(part.lower(), low, high, words) for part in field.split(",")):
             raise ValueError(f"expected the {name} as *, */n, or numbers from {low} to {high}, found {field}")
-    return " ".join(fields)
+    return " ".join([*fields[:-1], _weekdays_by_name(fields[-1])])
+
+
+def _weekdays_by_name(field: str) -> str:
+    if field == "*":
+        return field
+    days: set[int] = set()
+    for part in field.lower().split(","):
+        span, _, step = part.partition("/")
+        first, dash, last = ("0", "-", "6") if span == "*" else span.partition("-")
+        start = int(_cron_number(first, 0, WEEKDAYS) or 0)
+        end = int(_cron_number(last, 0, WEEKDAYS) or 0) if dash else (6 if step else start)
+        days.update(day % 7 for day in range(start, end + 1, int(step or 1)))
+    return ",".join(WEEKDAYS[day] for day in sorted(days))
 
 
 def _cron_part_is_valid(part: str, low: int, high: int, words: tuple[str, ...]) -> bool:
