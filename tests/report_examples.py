@@ -14,7 +14,9 @@ def at(seconds: float) -> datetime:
     return DISASTER + timedelta(seconds=seconds)
 
 
-def step(name, system, phase, start, took, size=0, outcome="done", error="", history="5 earlier runs"):
+def step(  # noqa: PLR0917
+    name, system, phase, start, took, size=0, outcome="done", error="", history="5 earlier runs"
+):
     forecast = Forecast(p50_seconds=took * 0.94, p90_seconds=took * 1.3, basis=history) if size else None
     return StepRecord(
         name=name, system=system, phase=phase, started_at=at(start), elapsed_seconds=took, size_bytes=size,
@@ -22,7 +24,7 @@ def step(name, system, phase, start, took, size=0, outcome="done", error="", his
     )  # fmt: skip
 
 
-def system(name, kind, size, rto, lag, sequence=8123, **changes):
+def system(name, kind, size, rto, lag, sequence=8123, **changes):  # noqa: PLR0917
     fields = {
         "name": name, "kind": kind, "as_of": at(-lag + 1), "size_bytes": size, "rto_seconds": rto,
         "rto_forecast": Forecast(p50_seconds=rto * 0.9, p90_seconds=rto * 1.2, basis="5 earlier runs"),
@@ -88,8 +90,21 @@ def good(**changes) -> DrillRecord:
 
 def missed() -> DrillRecord:
     first, second = good().systems
-    silent = second.model_copy(update={"rpo_seconds": None, "newest_beat": None, "rpo_note": "no heartbeat in the data: beats were never switched on for it"})
-    return good(drill_id="9a01ffde7723", trigger="manual", objectives=Objectives(rto_seconds=30, rpo_seconds=60), rpo_seconds=None, rto_forecast=Forecast(p50_seconds=20, p90_seconds=28, basis="no history"), systems=(first, silent))
+    silent = second.model_copy(
+        update={
+            "rpo_seconds": None,
+            "newest_beat": None,
+            "rpo_note": "no heartbeat in the data: beats were never switched on for it",
+        }
+    )
+    return good(
+        drill_id="9a01ffde7723",
+        trigger="manual",
+        objectives=Objectives(rto_seconds=30, rpo_seconds=60),
+        rpo_seconds=None,
+        rto_forecast=Forecast(p50_seconds=20, p90_seconds=28, basis="no history"),
+        systems=(first, silent),
+    )
 
 
 def failed_verification() -> DrillRecord:
@@ -102,7 +117,11 @@ def failed_verification() -> DrillRecord:
         for n, table in enumerate(TABLES[:5])
     ]  # fmt: skip
     unknown = [
-        Check(subject=f"feast-online.db{number}.keys", verdict="not checked", detail="the server refused INFO keyspace: NOPERM this user has no permissions")
+        Check(
+            subject=f"feast-online.db{number}.keys",
+            verdict="not checked",
+            detail="the server refused INFO keyspace: NOPERM this user has no permissions",
+        )
         for number in range(25)
     ]
     return good(drill_id="0d4f5cc10b8e", checks=tuple(many + bad + unknown))
@@ -110,14 +129,16 @@ def failed_verification() -> DrillRecord:
 
 def failed_restore() -> DrillRecord:
     record = good()
-    broken = "pg_restore: error: could not execute query: ERROR: could not access file \"$libdir/vector\": No such file or directory"
+    broken = 'pg_restore: error: could not execute query: ERROR: could not access file "$libdir/vector": No such file or directory'
     steps = (
         *record.steps[:3],
         step("load mlflow-db", "mlflow-db", "restore", 2.0, 11.4, 1_521_044_480, "failed", broken, "no history"),
         step("switch mlflow-db", "mlflow-db", "restore", 13.4, 0, outcome="not run"),
         step("verify mlflow-db", "mlflow-db", "verify", 13.4, 0, outcome="not run"),
     )
-    lost = record.systems[0].model_copy(update={"rto_seconds": None, "rpo_seconds": None, "newest_beat": None, "rpo_note": "not restored"})
+    lost = record.systems[0].model_copy(
+        update={"rto_seconds": None, "rpo_seconds": None, "newest_beat": None, "rpo_note": "not restored"}
+    )
     return good(
         drill_id="f00d5a11ed00", steps=steps, systems=(lost, record.systems[1]), checks=(), rto_seconds=None, rpo_seconds=None,
         rto_forecast=None, error="mlflow-db could not be loaded: the sandbox's PostgreSQL lacks the extension vector",
@@ -133,7 +154,16 @@ def long() -> DrillRecord:
         systems.append(system(name, kind, 41_000_000_000 + index * 10**9, took + 40.0, 60 + index * 7.5))
         steps.append(step(f"start sandbox for {name}", name, "provision", index * 0.4, 2.1))
         for part, name_of_part in enumerate(("download", "load", "build indexes of", "switch")):
-            steps.append(step(f"{name_of_part} {name}", name, "restore", 8 + took * part / 4 + index * 20, took / 4, 10_000_000_000 if part < 2 else 0))
+            steps.append(
+                step(
+                    f"{name_of_part} {name}",
+                    name,
+                    "restore",
+                    8 + took * part / 4 + index * 20,
+                    took / 4,
+                    10_000_000_000 if part < 2 else 0,
+                )
+            )
         checks += passed(name)
     steps = steps[:60]
     return good(
