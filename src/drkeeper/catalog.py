@@ -12,7 +12,8 @@ from drkeeper import clock
 from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, VaultUnreachable
 from drkeeper.facts import Check
 from drkeeper.recovery_point import Record, RecoveryPoint
-from drkeeper.vault.layout import PINS, POINTS, PROOFS, point_id_of, point_key, time_text
+from drkeeper.report.record import DrillRecord
+from drkeeper.vault.layout import DRILLS, PINS, POINTS, PROOFS, point_id_of, point_key, time_text
 from drkeeper.vault.vault import Vault
 
 Level = Literal["stored", "intact", "restorable", "usable"]
@@ -96,6 +97,8 @@ def find_point(vault: Vault, wanted: str, *, allow_partial: bool = False) -> Rec
     """The point of an id, of an unambiguous beginning of one, or `latest`.
 
     Args:
+        vault: Where to look.
+        wanted: What somebody typed.
         allow_partial: Let `latest` be a point in which a system failed. One asked for by id is given anyway.
 
     Raises:
@@ -119,7 +122,7 @@ def key_of(point: RecoveryPoint) -> str:
     return point_key(point.created_at, point.point_id)
 
 
-def regions_of(vault: Vault) -> dict[str, tuple[str, ...]]:
+def holders(vault: Vault) -> dict[str, tuple[str, ...]]:
     """Point id -> regions that hold its record, for all points, with one listing for each region.
 
     A region gets the record only after all frames: so it holds the whole point. A point is durable when each region
@@ -136,9 +139,14 @@ def regions_of(vault: Vault) -> dict[str, tuple[str, ...]]:
     return {point_id: tuple(sorted(names, key=order.index)) for point_id, names in held.items()}
 
 
+def regions_of(vault: Vault, point: RecoveryPoint) -> tuple[str, ...]:
+    """Regions that are known to hold the point, in the policy's order."""
+    return holders(vault).get(point.point_id, ())
+
+
 def is_durable(vault: Vault, point: RecoveryPoint) -> bool:
     """Whether every region is known to hold the point."""
-    return set(regions_of(vault).get(point.point_id, ())) == set(vault.regions.stores)
+    return regions_of(vault, point) == tuple(vault.regions.stores)
 
 
 # --- proofs ---
@@ -147,6 +155,24 @@ def is_durable(vault: Vault, point: RecoveryPoint) -> bool:
 def record_proof(vault: Vault, proof: Proof) -> None:
     """Store what a verification found."""
     vault.create_record(f"{PROOFS}{proof.point_id}/{time_text(proof.at)}-{proof.level}.json", proof)
+
+
+def note_proof(vault: Vault, point: RecoveryPoint, *, level: Level, passed: bool) -> None:
+    """Store the outcome of a whole check at a level, now."""
+    regions = tuple(vault.regions.available())
+    verdict: Literal["passed", "failed"] = "passed" if passed else "failed"
+    record_proof(vault, Proof(point_id=point.point_id, level=level, verdict=verdict, at=clock.now(), regions=regions))
+
+
+def read_drills(vault: Vault, *, limit: int | None = None) -> tuple[DrillRecord, ...]:
+    """Drill records, oldest first; the newest `limit` of them. Damaged ones are passed over."""
+    drills = []
+    for key in vault.record_keys(DRILLS)[-(limit or 0) :]:
+        try:
+            drills.append(vault.read_record(key, DrillRecord))
+        except (FrameMissing, RecordCorrupt):
+            continue
+    return tuple(drills)
 
 
 def proofs_of(vault: Vault, point_id: str) -> tuple[Proof, ...]:

@@ -148,6 +148,9 @@ def hold(
     """Hold a lease for the length of the block; a thread renews it three times in each ttl.
 
     Args:
+        store: Where; of the vault's primary region, for what writes to the vault.
+        name: Leases of different names have nothing to do with each other.
+        ttl_seconds: How long it outlives a holder that has died.
         holder: Who we are, for those who wait; by default program, host and process id.
         wait_seconds: How long to wait for somebody else to end.
 

@@ -36,11 +36,13 @@ class FrameIndex:
         return index
 
     def __contains__(self, frame_id: str) -> bool:
+        """Whether the store holds this frame."""
         prefix = _prefix(frame_id)
         with self._lock:
             return prefix in self._recent[prefix[0]] or _contains(self._sorted[prefix[0]], prefix)
 
     def __len__(self) -> int:
+        """How many frames the store holds."""
         with self._lock:
             return sum(len(shard) // PREFIX_BYTES for shard in self._sorted) + sum(map(len, self._recent))
 

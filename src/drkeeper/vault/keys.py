@@ -27,6 +27,7 @@ class Recipients:
             raise Refused(f"not an age recipient (age1…) among {', '.join(self.texts)}: {error}") from error
 
     def __bool__(self) -> bool:
+        """Whether there are any."""
         return bool(self._keys)
 
     def seal(self, plain: bytes) -> bytes:

@@ -9,6 +9,7 @@ POINTS = "points/"
 PROOFS = "proofs/"
 PINS = "pins/"
 LEASES = "leases/"
+DRILLS = "drills/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:

@@ -18,7 +18,7 @@ M = TypeVar("M", bound=BaseModel)
 def digest_of(record: Any, hash_key: bytes | None) -> str:
     """The digest of a record's JSON value."""
     canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=True)
-    return blake3(canonical.encode(), key=hash_key).hexdigest()
+    return (blake3(canonical.encode(), key=hash_key) if hash_key else blake3(canonical.encode())).hexdigest()
 
 
 def pack(model: BaseModel, hash_key: bytes | None) -> bytes:

@@ -23,6 +23,7 @@ from drkeeper.vault.writer import Claim, Writer
 
 READ_THREADS = 4
 READ_AHEAD_BYTES = 16 << 20
+AGE_MAGIC = b"age-encryption.org/v1\n"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -123,6 +124,23 @@ class Vault:
             raise VaultUnreachable(f"primary region {name} is not available: {self.regions.unavailable[name]}")
         return self.regions.stores[name]
 
+    def first_reachable(self) -> Store:
+        """The first region that answers now: for what must go on when the primary is lost.
+
+        Raises:
+            VaultUnreachable: None does.
+        """
+        failure: VaultUnreachable | None = None
+        for name, store in self.regions.available().items():
+            try:
+                store.head(HEADER)
+            except VaultUnreachable as error:
+                self.regions.shun(name)
+                failure = error
+            else:
+                return store
+        raise failure or VaultUnreachable("no region of the vault is available")
+
     def frame_key(self, frame_id: str) -> str:
         """Where a frame of this vault lies."""
         return frame_key(frame_id, encrypted=self.encrypted)
@@ -185,12 +203,28 @@ class Vault:
 
     def frames_of(self, index_id: str, *, region: str | None = None) -> Iterator[FrameSpan]:
         """The frames of a stream in order. Needs no identity: see docs/adr/0002."""
+        return read_index(self.index_bytes(index_id, region=region), index_id)
+
+    def index_bytes(self, index_id: str, *, region: str | None = None) -> bytes:
+        """A stream index as it is stored, verified."""
 
         def decode(stored: bytes) -> bytes:
             check_index(stored, index_id, self.codec)
             return stored
 
-        return read_index(self.regions.fetch(index_key(index_id), decode, only=region), index_id)
+        return self.regions.fetch(index_key(index_id), decode, only=region)
+
+    def stored_frame(self, span: FrameSpan, *, region: str | None = None) -> bytes:
+        """One frame as it is stored, verified as far as our keys allow: without an identity, that it is sealed."""
+
+        def decode(stored: bytes) -> bytes:
+            if self.can_read:
+                self.codec.decode(stored, span.frame_id, max_bytes=self.header.cutter.maximum_bytes)
+            elif not stored.startswith(AGE_MAGIC):
+                raise FrameCorrupt(f"frame {span.frame_id} is no age file")
+            return stored
+
+        return self.regions.fetch(self.frame_key(span.frame_id), decode, only=region)
 
     # --- small records ---
 
@@ -199,7 +233,7 @@ class Vault:
 
         `replicate` brings it to the other regions.
         """
-        data = pack(model, self.hash_key)
+        data = self.record_bytes(model)
         failure: VaultUnreachable | None = None
         for name, store in self.regions.available().items():
             try:
@@ -225,6 +259,10 @@ class Vault:
         """Remove a record from every region; one that does not answer is an error."""
         for store in self.regions.stores.values():
             store.delete([key])
+
+    def record_bytes(self, model: BaseModel) -> bytes:
+        """A record as it is stored, the same bytes in every region."""
+        return pack(model, self.hash_key)
 
     def digest(self, model: BaseModel) -> str:
         """What a stored record of this content carries as its digest."""
