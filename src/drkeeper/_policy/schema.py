@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from drkeeper._policy.quantities import NAME_PATTERN, RATE_PATTERN
+from drkeeper._policy.quantities import RATE_PATTERN
 from drkeeper.policy import Policy
 from drkeeper.systems import kind_names, load_kind
 
@@ -19,26 +19,19 @@ def policy_schema() -> Schema:
     """Draft 2020-12. Holds each kind that is installed; secrets can be given by reference only."""
     schema = _referable(Policy.model_json_schema(by_alias=True))
     definitions: Schema = schema["$defs"]
-    definitions.pop("SystemPolicy", None)
+    for replaced in ("SystemPolicy", "BaseModel"):
+        definitions.pop(replaced, None)
     kinds = {kind: f"System_{kind}" for kind in kind_names()}
     for kind, definition in kinds.items():
         _embed(definitions, definition, load_kind(kind).options)
         definitions[definition]["properties"] = _common_keys(kind) | definitions[definition]["properties"]
     definitions["System"] = _by_kind(kinds)
-    schema["properties"]["systems"] |= _named("System")
+    schema["properties"]["systems"]["additionalProperties"] = {"$ref": "#/$defs/System"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "drkeeper policy",
         "$defs": dict(sorted(definitions.items())),
-    }
-
-
-def _named(definition: str) -> Schema:
-    return {
-        "additionalProperties": {"$ref": f"#/$defs/{definition}"},
-        "propertyNames": {"pattern": NAME_PATTERN},
-        "minProperties": 1,
     }
 
 
@@ -78,7 +71,10 @@ def _referable(schema: Schema) -> Schema:
     if schema.get("format") == "password":
         rest = {key: value for key, value in schema.items() if key not in {"format", "writeOnly", "type"}}
         return {**rest, "type": "string", "pattern": ONLY_REFERENCE_PATTERN}
-    inner = {key: _inner(key, value) for key, value in schema.items()}
+    inner = {key: _inner(key, value) for key, value in schema.items() if key != "patternProperties"}
+    for pattern, value in schema.get("patternProperties", {}).items():
+        # pydantic lets names that do not match pass; a policy does not.
+        inner |= {"propertyNames": {"pattern": pattern}, "additionalProperties": _referable(value)}
     if not _is_bounded_scalar(schema):
         return inner
     outside: Schema = {key: inner.pop(key) for key in ("description", "title", "default", "examples") if key in inner}
@@ -86,7 +82,7 @@ def _referable(schema: Schema) -> Schema:
 
 
 def _inner(key: str, value: Any) -> Any:
-    if key in {"properties", "$defs", "patternProperties"}:
+    if key in {"properties", "$defs"}:
         return {name: _referable(each) for name, each in value.items()}
     if key in {"anyOf", "oneOf", "allOf", "prefixItems"}:
         return [_referable(each) for each in value]
