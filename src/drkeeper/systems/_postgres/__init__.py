@@ -1,0 +1,1 @@
+"""The parts of `systems/postgres.py`, which is the only one to import them."""
