@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from report_examples import EXAMPLES, HOSTILE, good, hostile
 
 from drkeeper.report import words
 from drkeeper.report.canonical import VERIFY_PROGRAM, canonical_bytes, canonical_digest
@@ -17,6 +16,7 @@ from drkeeper.report.markdown import render_markdown
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.timeline import build_timeline
 from drkeeper.vault.records import pack
+from report_examples import EXAMPLES, HOSTILE, good, hostile
 
 GOLDEN = Path(__file__).parent / "golden"
 VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "circle", "line"}
@@ -170,7 +170,7 @@ def test_every_bar_lies_on_the_axis(name):
     timeline = build_timeline(EXAMPLES[name]())
     spans = [span for lane in timeline.lanes for span in lane.spans]
     assert len(spans) == len(EXAMPLES[name]().steps)
-    assert all(0 <= span.left and span.left + span.width <= 100.01 for span in spans)
+    assert all(span.left >= 0 and span.left + span.width <= 100.01 for span in spans)
     assert all(span.width > 0 for span in spans if span.step.outcome != "not run")
     assert 2 <= len(timeline.ticks) <= 7
 
