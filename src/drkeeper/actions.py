@@ -1,0 +1,232 @@
+"""What the command line and the daemon do: each action opens what it needs, does its verb under its lease, closes.
+
+Thin on purpose: decisions are in the pure modules, work is in the verbs.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from secrets import token_hex
+from typing import Literal
+
+from drkeeper import catalog, clock, prune
+from drkeeper.backup import Source, take_point
+from drkeeper.doctor import probe_regions, probe_systems
+from drkeeper.drill import DrillRequest, run_drill
+from drkeeper.errors import BackupPartial, DrkeeperError
+from drkeeper.facts import Check, findings
+from drkeeper.forecast import Run, runs_of
+from drkeeper.heartbeat import Heartbeat
+from drkeeper.lease import WRITE, Lease, hold
+from drkeeper.policy import Policy
+from drkeeper.progress import Progress
+from drkeeper.prune import GRACE, PrunePlan, plan_prune
+from drkeeper.recovery_point import Purpose, RecoveryPoint
+from drkeeper.replicate import replicate, replicate_records
+from drkeeper.report.record import DrillRecord, Objectives
+from drkeeper.retention import Rules
+from drkeeper.runbook import render_runbook
+from drkeeper.systems import System
+from drkeeper.vault.layout import time_text
+from drkeeper.vault.vault import Vault
+from drkeeper.verify import Depth, Verification, verify_points
+from drkeeper.wiring import open_regions, open_systems, open_vault
+
+HISTORY_RECORDS = 50
+DRILLS = "drills/"
+RUNBOOKS = "runbooks/"
+
+
+@dataclass(frozen=True)
+class Backed:
+    """A committed point, and why regions lack it, by name; empty: it is durable."""
+
+    point: RecoveryPoint
+    lacking: dict[str, str]
+
+
+def back_up(
+    policy: Policy,
+    *,
+    names: Iterable[str] = (),
+    purpose: Purpose = "backup",
+    wait_seconds: float = 0,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Backed:
+    """Take a recovery point, commit it, and copy it to the other regions.
+
+    Args:
+        policy: Whose systems.
+        names: Only these systems; all where none is named.
+        purpose: "undo" for a point taken before a restore overwrites something.
+        wait_seconds: How long to wait for another backup or prune to end.
+        progress: Told of every block.
+        stop: Set from elsewhere to end it.
+    """
+    sources = {
+        name: Source(system=system, rate_bytes_per_second=policy.systems[name].rate_bytes_per_second)
+        for name, system in open_systems(policy, names).items()
+    }
+    vault = open_vault(policy)
+    point_id = token_hex(6)
+
+    def carry_runbook(point: RecoveryPoint) -> None:
+        text = render_runbook(point, encrypted=vault.encrypted, region_urls=_region_urls(vault))
+        vault.primary.put(f"{RUNBOOKS}{point_id}.md", text.encode())
+
+    ttl_seconds = policy.vault.lease.total_seconds()
+    with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+        with vault.writing(lease) as writer:
+            point = take_point(
+                sources,
+                policy=policy.name,
+                writer=writer,
+                point_id=point_id,
+                purpose=purpose,
+                progress=progress,
+                stop=stop,
+                before_commit=carry_runbook,
+            )
+        return Backed(point=point, lacking=_copy_out(vault, lease, progress))
+
+
+def check(policy: Policy) -> list[Check]:
+    """Probe every region and system; nothing is changed."""
+    return [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
+
+
+def beat(policy: Policy) -> dict[str, Heartbeat]:
+    """Write a heartbeat into each system.
+
+    Raises:
+        BackupPartial: Some systems did not take it; the others did.
+    """
+    written: dict[str, Heartbeat] = {}
+    failed: dict[str, str] = {}
+    for name, system in open_systems(policy).items():
+        try:
+            written[name] = _beat(system)
+        except DrkeeperError as error:
+            failed[name] = str(error)
+    if failed:
+        raise BackupPartial("no heartbeat in " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
+    return written
+
+
+def _beat(system: System) -> Heartbeat:
+    newest = system.newest_beat()
+    mark = Heartbeat(at=clock.now(), sequence=newest.sequence + 1 if newest else 1)
+    system.beat(mark)
+    return mark
+
+
+def drill(
+    policy: Policy,
+    point_id: str = catalog.LATEST,
+    *,
+    trigger: Literal["manual", "schedule"] = "manual",
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> DrillRecord:
+    """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
+    vault = open_vault(policy)
+    point = catalog.find_point(vault, point_id)
+    request = DrillRequest(
+        point=point,
+        objectives=Objectives(rto_seconds=_seconds(policy.objectives.rto), rpo_seconds=_seconds(policy.objectives.rpo)),
+        trigger=trigger,
+        folder=policy.sandbox.folder,
+        regions=catalog.regions_of(vault, point),
+        history=history(vault),
+    )
+    record = run_drill(request, vault=vault, progress=progress, stop=stop)
+    vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)
+    catalog.record_proof(vault, _proof(record))
+    return record
+
+
+def verify(
+    policy: Policy,
+    point_ids: Iterable[str] = (catalog.LATEST,),
+    *,
+    level: Depth = "stored",
+    sample: float = 1.0,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Prove stored points; none named: all of them."""
+    vault = open_vault(policy)
+    points = [catalog.find_point(vault, wanted, allow_partial=True) for wanted in point_ids]
+    chosen = points or catalog.list_points(vault).points
+    return verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What a prune would do; `carry_out` does it."""
+
+    vault: Vault
+    lease: Lease
+    plan: PrunePlan
+
+    def carry_out(self) -> None:
+        """Forget and sweep, exactly as planned."""
+        prune.carry_out(self.vault, self.plan, self.lease)
+
+
+@contextmanager
+def pruning(policy: Policy, *, grace: timedelta = GRACE, wait_seconds: float = 0) -> Iterator[Pruning]:
+    """A prune that is planned, under the lease; leave the block without `carry_out` and nothing is changed."""
+    vault = open_vault(policy)
+    with hold(vault.primary, WRITE, ttl_seconds=policy.vault.lease.total_seconds(), wait_seconds=wait_seconds) as lease:
+        yield Pruning(vault=vault, lease=lease, plan=plan_prune(vault, rules(policy), now=clock.now(), grace=grace))
+
+
+def rules(policy: Policy) -> Rules:
+    """The policy's retention; without one every point stays."""
+    if policy.retention is None:
+        return Rules()
+    return Rules(**policy.retention.model_dump())
+
+
+def drills(vault: Vault, *, newest: int = HISTORY_RECORDS) -> list[DrillRecord]:
+    """The newest drill records, oldest first."""
+    return [vault.read_record(key, DrillRecord) for key in vault.record_keys(DRILLS)[-newest:]]
+
+
+def history(vault: Vault) -> list[Run]:
+    """What the steps of earlier drills took: forecasts learn from them."""
+    return runs_of(step for record in drills(vault) for step in record.steps)
+
+
+def _proof(record: DrillRecord) -> catalog.Proof:
+    """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held."""
+    failed = bool(record.error or findings(record.checks))
+    unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
+    verdict: Literal["passed", "failed", "not checked"] = "not checked" if unchecked else "passed"
+    return catalog.Proof(
+        point_id=record.point.point_id,
+        level="restorable",
+        verdict="failed" if failed else verdict,
+        at=record.ended_at,
+        regions=record.point.regions,
+        findings=tuple(findings(record.checks)),
+    )
+
+
+def _copy_out(vault: Vault, lease: Lease, progress: Progress | None) -> dict[str, str]:
+    """Bring every point to every region that lacks it; why regions still lack something, by name."""
+    results = replicate(vault, catalog.list_points(vault).points, lease, progress=progress)
+    replicate_records(vault)
+    return {result.region: result.error for result in results if result.error}
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
+
+
+def _region_urls(vault: Vault) -> dict[str, str]:
+    return {name: store.url for name, store in vault.regions.stores.items()}

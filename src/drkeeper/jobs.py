@@ -1,0 +1,79 @@
+"""The policy's schedules as jobs for the daemon."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from drkeeper import actions
+from drkeeper.errors import BackupPartial, VerificationFailed
+from drkeeper.lease import hold
+from drkeeper.objectives import exit_code_of
+from drkeeper.policy import Policy
+from drkeeper.scheduler import Job, run_jobs
+from drkeeper.wiring import open_vault
+
+LEASE = "scheduler"
+# Of a scheduled verification: a part of the frames each time, so that all are read again over some weeks.
+VERIFY_SAMPLE = 0.05
+WAIT_SECONDS = 3600.0
+
+
+def jobs(policy: Policy) -> dict[str, Job]:
+    """One job for each schedule that the policy has."""
+    run: dict[str, Callable[[threading.Event], None]] = {
+        "backup": lambda stop: _backup(policy, stop),
+        "verify": lambda _: _verify(policy),
+        "prune": lambda _: _prune(policy),
+        "beat": lambda _: _beat(policy),
+        "drill": lambda stop: _drill(policy, stop),
+    }
+    crons = policy.schedules.model_dump()
+    return {
+        name: Job(name=name, cron=crons[name], action=action, beside=name == "beat")
+        for name, action in run.items()
+        if crons.get(name)
+    }
+
+
+def run_policy(policy: Policy, stop: threading.Event) -> None:
+    """Run the policy's jobs until `stop` is set; of several daemons of one vault only one works.
+
+    Raises:
+        LeaseHeld: Another daemon is at work.
+        LeaseLost: The vault was away for so long that another daemon may have begun.
+    """
+    vault = open_vault(policy)
+    with hold(vault.primary, LEASE, ttl_seconds=policy.vault.lease.total_seconds()) as lease:
+        run_jobs(jobs(policy), stop)
+        lease.check()
+
+
+def _backup(policy: Policy, stop: threading.Event) -> None:
+    backed = actions.back_up(policy, wait_seconds=WAIT_SECONDS, stop=stop)
+    failed = [system.name for system in backed.point.systems if system.status == "failed"]
+    if failed or backed.lacking:
+        raise BackupPartial(
+            f"recovery point {backed.point.point_id}: failed systems: {', '.join(failed) or 'none'}; "
+            f"regions that lack it: {', '.join(backed.lacking) or 'none'}"
+        )
+
+
+def _verify(policy: Policy) -> None:
+    result = actions.verify(policy, (), level="intact", sample=VERIFY_SAMPLE)
+    if result.verdict == "failed":
+        raise VerificationFailed("; ".join(f"{check.subject}: {check.detail}" for check in result.findings))
+
+
+def _prune(policy: Policy) -> None:
+    with actions.pruning(policy, wait_seconds=WAIT_SECONDS) as pruning:
+        pruning.carry_out()
+
+
+def _beat(policy: Policy) -> None:
+    actions.beat(policy)
+
+
+def _drill(policy: Policy, stop: threading.Event) -> None:
+    record = actions.drill(policy, trigger="schedule", stop=stop)
+    structlog.get_logger().info("drill recorded", drill=record.drill_id, exit_code=exit_code_of(record))
