@@ -45,7 +45,7 @@ def run_policy(policy: Policy, stop: threading.Event) -> None:
     """
     vault = open_vault(policy)
     with hold(vault.primary, LEASE, ttl_seconds=policy.vault.lease.total_seconds()) as lease:
-        run_jobs(jobs(policy), stop)
+        run_jobs(jobs(policy), stop, check_alone=lease.check)
         lease.check()
 
 

@@ -14,7 +14,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from drkeeper.errors import DrkeeperError, PolicyInvalid
+from drkeeper.errors import DrkeeperError, LeaseLost
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,19 @@ class Job:
     beside: bool = False
 
 
-def check_cron(cron: str) -> None:
-    """Say whether five cron fields can be understood.
-
-    Raises:
-        PolicyInvalid: They cannot.
-    """
-    try:
-        CronTrigger.from_crontab(cron, timezone="UTC")
-    except ValueError as error:
-        raise PolicyInvalid(f"not a cron line of five fields: {cron!r} ({error})") from error
-
-
-def run_jobs(jobs: Mapping[str, Job], stop: threading.Event, *, misfire_grace_seconds: int | None = None) -> None:
+def run_jobs(
+    jobs: Mapping[str, Job],
+    stop: threading.Event,
+    *,
+    check_alone: Callable[[], None] = lambda: None,
+    misfire_grace_seconds: int | None = None,
+) -> None:
     """Run the jobs until `stop` is set; then let the running one end (it is told by the same event).
 
     Args:
         jobs: By name.
         stop: Set by SIGTERM or SIGINT, see `stop_on_signals`.
+        check_alone: Raises LeaseLost when another daemon may be at work: then this one stops.
         misfire_grace_seconds: How late a missed run is still made up; None: always, once.
     """
     scheduler = BackgroundScheduler(
@@ -62,7 +57,7 @@ def run_jobs(jobs: Mapping[str, Job], stop: threading.Event, *, misfire_grace_se
         scheduler.add_job(
             _guarded,
             CronTrigger.from_crontab(job.cron, timezone="UTC"),
-            args=(job, stop),
+            args=(job, stop, check_alone),
             id=job.name,
             executor="beside" if job.beside else "work",
         )
@@ -85,8 +80,14 @@ def stop_on_signals(stop: threading.Event) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-def _guarded(job: Job, stop: threading.Event) -> None:
+def _guarded(job: Job, stop: threading.Event, check_alone: Callable[[], None]) -> None:
     log = structlog.get_logger().bind(job=job.name)
+    try:
+        check_alone()
+    except LeaseLost as error:
+        log.error("scheduler lost its lease", error=str(error))  # noqa: TRY400
+        stop.set()
+        return
     log.info("job started")
     try:
         job.action(stop)
