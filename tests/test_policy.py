@@ -305,7 +305,7 @@ def test_a_wrong_system_is_told_in_words(problems, options, said):
             "9: objectives.rto: expected a duration such as 4h, 90m, 1d or 1h30m, found the number 4",
         ),
         ("retention: {keep_lst: 4}", '9: retention.keep_lst: unknown key; did you mean "keep_last"?'),
-        ("retention: {keep_last: 0}", "9: retention: these rules keep no point at all"),
+        ("retention: {keep_last: 0}", "9: retention: these rules say nothing"),
         ("retention: {keep_last: -1}", "9: retention.keep_last: expected 0 or more, found the number -1"),
         (
             "schedules: {backup: '0 25 * * *'}",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from types import FrameType
 
 import click
@@ -96,11 +97,8 @@ def hide_secrets(text: str, secrets: Sequence[str]) -> str:
 
 def wants_json(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for JSON, even one that cannot be parsed."""
-    joined = [*zip(arguments, [*arguments[1:], ""], strict=True)]
-    return any(
-        (first in {"-o", "--output"} and second == "json") or first in {"-ojson", "--output=json"}
-        for first, second in joined
-    )
+    together = any(argument in {"-ojson", "-o=json", "--output=json"} for argument in arguments)
+    return together or any(pair in {("-o", "json"), ("--output", "json")} for pair in pairwise(arguments))
 
 
 def _usage_message(error: click.ClickException) -> str:
