@@ -206,6 +206,40 @@ def test_passwords_in_region_urls_are_left_out_and_s3_gets_its_own_lines(tmp_pat
     assert "aws s3" not in render(MiniatureVault(tmp_path / "other", encrypted=False))
 
 
+def test_advice_follows_how_a_system_was_captured(tmp_path):
+    vault = MiniatureVault(tmp_path / "vault", encrypted=False)
+    by_file = render(vault)
+    point = make_point(vault)
+    commands = point.systems[1].model_copy(
+        update={
+            "streams": (
+                StreamRecord(
+                    name="keys.resp", ref=vault.write(b"PING"), stored_bytes=0, restore_hint="redis-cli --pipe"
+                ),
+            )
+        }
+    )
+    by_command = render_runbook(
+        point.model_copy(update={"systems": (commands,)}), encrypted=False, region_urls={"home": "file:///v"}
+    )
+    assert "--appendonly no" in by_file
+    assert "REDISCLI_AUTH" not in by_file
+    assert "--appendonly no" not in by_command
+    assert "REDISCLI_AUTH" in by_command
+    assert "for tool in zstd redis-cli; do" in by_command
+
+
+def test_a_stream_without_a_stock_command_is_saved_to_a_file(tmp_path):
+    vault = MiniatureVault(tmp_path / "vault", encrypted=False)
+    point = make_point(vault)
+    bare = StreamRecord(name="a/b'c", ref=vault.write(b"bytes"), stored_bytes=0)
+    lone = point.systems[0].model_copy(update={"streams": (bare,)})
+    page = render_runbook(point.model_copy(update={"systems": (lone,)}), encrypted=False, region_urls={})
+    outcome = follow(page, vault, tmp_path / "out")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert (tmp_path / "out" / "mlflow-db-a-b'c").read_bytes() == b"bytes"
+
+
 def test_an_unencrypted_point_speaks_of_no_key(tmp_path):
     page = render(MiniatureVault(tmp_path / "vault", encrypted=False))
     assert "IDENTITY" not in page

@@ -20,10 +20,7 @@ from drkeeper.recovery_point import RecoveryPoint, StreamRecord, SystemRecord
 _MOST_FACTS = 12
 _SIZE_FACTS = (".rows", ".keys", ".objects")
 _VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]+)\}?(?![A-Za-z0-9_])")
-_PROGRAMS = {
-    "postgres": ("psql", "pg_restore"),
-    "redis": ("redis-cli",),
-}
+_PROGRAMS = ("pg_restore", "psql", "redis-cli")
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,15 @@ class SystemPage:
     streams: tuple[StreamPage, ...]
     facts: tuple[tuple[str, str], ...]
     info: tuple[tuple[str, str], ...]
+
+    @property
+    def holds_rdb(self) -> bool:
+        """Whether a stream is a file that a Redis loads as it starts."""
+        return any(page.stream.name.endswith(".rdb") for page in self.streams)
+
+    def uses(self, program: str) -> bool:
+        """Whether a stream is loaded by that program."""
+        return any(re.search(rf"\b{re.escape(program)}\b", page.command) for page in self.streams)
 
 
 def render_runbook(point: RecoveryPoint, *, encrypted: bool, region_urls: Mapping[str, str]) -> str:
@@ -83,11 +89,12 @@ def _in_order(point: RecoveryPoint) -> list[SystemRecord]:
 
 
 def _page(record: SystemRecord) -> SystemPage:
+    known = sorted((name, value) for name, value in record.facts.info.items() if value not in {None, ""})
     return SystemPage(
         record=record,
         streams=tuple(_stream_page(record.name, stream) for stream in record.streams),
         facts=tuple(_telling_facts(record)),
-        info=tuple((name, _show(value)) for name, value in sorted(record.facts.info.items())[:_MOST_FACTS]),
+        info=tuple((name, _show(value)) for name, value in known[:_MOST_FACTS]),
     )
 
 
@@ -125,9 +132,7 @@ def _wanted(page: StreamPage) -> list[str]:
 
 
 def _programs(pages: tuple[SystemPage, ...], *, encrypted: bool) -> list[str]:
-    text = "\n".join(stream.command for page in pages for stream in page.streams)
-    known = sorted({program for programs in _PROGRAMS.values() for program in programs})
-    named = [program for program in known if re.search(rf"\b{re.escape(program)}\b", text)]
+    named = [program for program in _PROGRAMS if any(page.uses(program) for page in pages)]
     return [*(["age"] if encrypted else []), "zstd", *named]
 
 
