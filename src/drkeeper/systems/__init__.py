@@ -90,7 +90,10 @@ class System(Protocol):
     kind: str
 
     def probe(self) -> Iterable[Check]:
-        """Reachable? permitted? versions? Each failure with its remedy. Changes nothing; raises nothing of ours."""
+        """Reachable? permitted? versions? Each failure with its remedy; subjects without the system's name.
+
+        Changes nothing; raises nothing of ours.
+        """
         ...
 
     def freeze(self) -> AbstractContextManager[Frozen]:

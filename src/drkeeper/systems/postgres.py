@@ -43,7 +43,7 @@ class Postgres:
         """Export a snapshot of each database."""
         return frozen.frozen(self.options)
 
-    def facts(self) -> Facts:
+    def facts(self, witness: Facts | None = None) -> Facts:
         """Of each database now, each in a transaction of its own."""
         return frozen.live_facts(self.options)
 
