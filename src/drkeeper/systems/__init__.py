@@ -63,7 +63,10 @@ class Streams(Protocol):
 
 
 class Frozen(Protocol):
-    """A consistent view of one system. Open as long as its context manager is."""
+    """A consistent view of one system. Open as long as its context manager is.
+
+    It is opened in one thread and read in another, never in two at once.
+    """
 
     as_of: datetime
     tools: dict[str, str]
