@@ -50,12 +50,13 @@ class Features:
         self._store.apply(self._definitions())
         self._materialise(COMPUTED_AT)
 
-    def go_on(self, days: int) -> None:
+    def go_on(self, days: int) -> Snapshot:
         """Features as computed so many days later, of every third customer: older and with one more purchase."""
         moment = COMPUTED_AT + timedelta(days=days)
         changed = [_later(customer, days) for customer in self._customers[::3]]
         self._write_offline(changed, moment)
         self._materialise(moment)
+        return {"customers": len(changed)}
 
     def snapshot(self) -> Snapshot:
         """What is registered, and what the online store serves for a sample of the customers."""
@@ -68,6 +69,7 @@ class Features:
         served = {str(number): list(values) for number, *values in zip(answer["customer_id"], *columns, strict=True)}
         return {
             "views": [view.name for view in self._store.list_feature_views()],
+            "customers": len(self._customers),
             "served": served,
             "absent": sum(None in values for values in served.values()),
         }

@@ -1,0 +1,79 @@
+"""The bill at the end of the demo: promised, predicted, drilled and measured, side by side."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from drkeeper.demo.stage import REPORTS
+from drkeeper.heartbeat import Heartbeat, loss_seconds
+from drkeeper.objectives import judge
+from drkeeper.report.canonical import canonical_bytes
+from drkeeper.report.html import render_html
+from drkeeper.report.markdown import render_markdown
+from drkeeper.report.record import DrillRecord
+from drkeeper.report.words import duration
+
+Row = tuple[str, str, str, str, str]
+
+
+class Measured(Protocol):
+    """What a recovery took and found."""
+
+    @property
+    def predicted_seconds(self) -> tuple[float, float]:
+        """p50 and p90 of its plan."""
+        ...
+
+    @property
+    def began_at(self) -> datetime:
+        """When the plan was asked for."""
+        ...
+
+    @property
+    def recovered_at(self) -> datetime:
+        """When the last check had ended."""
+        ...
+
+    @property
+    def beats(self) -> dict[str, Heartbeat | None]:
+        """The newest heartbeat that came back, by system."""
+        ...
+
+
+def judged_rows(record: DrillRecord, measured: Measured, lost_at: datetime) -> tuple[list[Row], list[str]]:
+    """The table, and which promises were broken, in words."""
+    rows: list[Row] = []
+    missed: list[str] = []
+    median, slow = measured.predicted_seconds
+    restore_seconds = (measured.recovered_at - measured.began_at).total_seconds()
+    rows.append(("restore", "-", f"{duration(median)} to {duration(slow)}", "-", duration(restore_seconds)))
+    promise = record.objectives
+    for name, promised, drilled, seconds in _figures(record, measured, lost_at):
+        bound = promise.rto_seconds if name == "RTO" else promise.rpo_seconds
+        verdict = judge(seconds, bound)
+        rows.append((name, promised, "-", duration(drilled), f"{duration(seconds)} ({verdict.verdict})"))
+        if not verdict.kept:
+            missed.append(f"{name}: {duration(seconds)}, promised {promised}")
+    return rows, missed
+
+
+def _figures(
+    record: DrillRecord, measured: Measured, lost_at: datetime
+) -> Iterator[tuple[str, str, float | None, float | None]]:
+    promise = record.objectives
+    rto_seconds = (measured.recovered_at - lost_at).total_seconds()
+    yield "RTO", duration(promise.rto_seconds), record.rto_seconds, rto_seconds
+    drilled = {system.name: system.rpo_seconds for system in record.systems}
+    for name, beat in measured.beats.items():
+        loss = loss_seconds(lost_at, beat) if beat else None
+        yield f"RPO {name}", duration(promise.rpo_seconds), drilled.get(name), loss
+
+
+def write_reports(record: DrillRecord, folder: Path) -> Path:
+    """The drill's record and its two renderings; the page for a browser is given back."""
+    page, text, data = (folder / name for name in REPORTS)
+    page.write_text(render_html(record))
+    text.write_text(render_markdown(record))
+    data.write_bytes(canonical_bytes(record))
+    return page

@@ -1,0 +1,46 @@
+"""Whether the platform that came back is the one that was backed up, by what its SDKs say. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from drkeeper.facts import Check, Verdict
+
+Snapshot = Mapping[str, Any]
+# What a snapshot of each SDK holds, and how it is called in one line.
+TRACKING = {
+    "experiments": "experiments",
+    "runs": "runs, with parameters, metrics and every step of the loss",
+    "versions": "versions of the registered model",
+    "aliases": "aliases",
+    "predictions": "predictions of the champion, loaded from the registry",
+}
+FEATURES = {"views": "feature views", "served": "customers' features, as served online"}
+
+
+def compare_tracking(before: Snapshot, after: Snapshot) -> Iterator[Check]:
+    """One check for each thing that MLflow lists."""
+    yield from (_check(f"mlflow.{key}", words, before[key], after[key]) for key, words in TRACKING.items())
+
+
+def compare_features(before: Snapshot, after: Snapshot) -> Iterator[Check]:
+    """One check for each thing that Feast serves; a customer without a value is never served."""
+    yield from (_check(f"feast.{key}", words, before[key], after[key]) for key, words in FEATURES.items())
+    verdict: Verdict = "passed" if after["absent"] == 0 else "failed"
+    yield Check(subject="feast.absent", verdict=verdict, detail=f"{after['absent']} customers without features")
+
+
+def _check(subject: str, words: str, before: Any, after: Any) -> Check:
+    if before == after and before:
+        return Check(subject=subject, verdict="passed", detail=f"{len(before)} {words}: the same")
+    return Check(subject=subject, verdict="failed", detail=f"{words}: {_difference(before, after)}")
+
+
+def _difference(before: Any, after: Any) -> str:
+    if not before:
+        return "there was nothing to compare with"
+    if isinstance(before, Mapping):
+        lost = [key for key in before if key not in after]
+        more = [key for key in after if key not in before]
+        other = [key for key in before if key in after and before[key] != after[key]]
+        return f"{len(lost)} lost, {len(more)} unexpected, {len(other)} different"
+    return f"expected {before}, found {after}"

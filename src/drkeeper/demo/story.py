@@ -1,0 +1,231 @@
+"""The demo's story: build a platform, protect it, prove it, go on working, lose it, get it back, compare.
+
+Every step calls what the command line calls, and shows the command that one would type.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from drkeeper import actions, clock, recovery
+from drkeeper.demo.account import judged_rows, write_reports
+from drkeeper.demo.check import Snapshot, compare_features, compare_tracking
+from drkeeper.demo.stage import KEY_FILE, POLICY_FILE, Platform
+from drkeeper.demo.telling import Telling
+from drkeeper.demo.worker import Worker, started
+from drkeeper.facts import Check, findings
+from drkeeper.heartbeat import Heartbeat
+from drkeeper.objectives import outcome_of
+from drkeeper.plan import explain
+from drkeeper.policy import Policy, load_policy
+from drkeeper.report.record import DrillRecord, StepRecord
+from drkeeper.report.words import count, duration, size
+from drkeeper.wiring import create_vault, open_systems
+
+MORE_RUNS, UNPROTECTED_RUNS = 4, 2
+
+Sdks = tuple[Worker, Worker]
+Snapshots = tuple[Snapshot, Snapshot]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What the recovery took and found.
+
+    Attributes:
+        steps: Of the plan.
+        predicted_seconds: p50 and p90 of the plan, from the drill before.
+        recovered_at: When the last check of the restored systems had ended.
+        beats: The newest heartbeat that came back, by system.
+    """
+
+    steps: tuple[StepRecord, ...]
+    predicted_seconds: tuple[float, float]
+    began_at: datetime
+    recovered_at: datetime
+    beats: dict[str, Heartbeat | None]
+
+
+@dataclass
+class Story:
+    """The acts, in their order. `failures` is empty after a good end."""
+
+    platform: Platform
+    tell: Telling
+    failures: list[str] = field(default_factory=list)
+
+    def play(self) -> None:
+        """All acts.
+
+        Raises:
+            DrkeeperError: A step could not be done.
+        """
+        self.tell.act("A small ML platform")
+        self.platform.start()
+        self.platform.make_database()
+        with self._sdks() as sdks:
+            self._fill(sdks)
+            self._protect()
+            record = self._drill()
+            before = self._go_on(sdks)
+        lost_at = self._lose()
+        recovered = self._recover()
+        self._compare(before)
+        self._account(record, recovered, lost_at)
+
+    def _fill(self, sdks: Sdks) -> None:
+        ports = {name: server.options["port"] for name, server in self.platform.servers.items()}
+        self.tell.say(f"PostgreSQL on port {ports['postgres']}, Valkey on port {ports['redis']}")
+        with self.tell.waiting("filling them through the MLflow and Feast SDKs"):
+            self._both(sdks, "seed")
+            tracking, features = self._snapshots(sdks)
+        self.tell.say(
+            f"MLflow: {count(len(tracking['runs']), 'run')} in {count(len(tracking['experiments']), 'experiment')}, "
+            f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion"
+        )
+        self.tell.say(f"Feast: features of {features['customers']:,} customers of a shop, served from Valkey")
+
+    def _protect(self) -> None:
+        self.tell.act("Protect it")
+        self.platform.write_policy()
+        self.tell.say(f"policy: {self.platform.policy_file} (both systems, two regions, encrypted for {KEY_FILE})")
+        self.tell.say(f"[dim]every command below takes --policy {POLICY_FILE}[/]")
+        self.tell.command("drkeeper init")
+        create_vault(self._policy)
+        self.tell.command("drkeeper check")
+        self._insist(actions.check(self._policy), "all that a backup needs is there")
+        self.tell.command("drkeeper beat")
+        actions.beat(self._policy)
+        self._back_up()
+
+    def _back_up(self) -> None:
+        self.tell.command("drkeeper backup")
+        backed = actions.back_up(self._policy)
+        point = backed.point
+        self.failures += [f"region {name} lacks the point: {why}" for name, why in backed.lacking.items()]
+        self.failures += [f"{one.name}: {one.error}" for one in point.systems if one.error]
+        self.tell.say(
+            f"point {point.point_id}: {size(point.size_bytes)} in {duration(point.elapsed_seconds)}, "
+            f"the two systems {duration(point.skew_seconds)} apart, [bold]{size(point.stored_bytes)} stored[/] "
+            f"in each of {len(self._policy.vault.regions)} regions"
+        )
+
+    def _drill(self) -> DrillRecord:
+        self.tell.act("Prove that it would come back")
+        self.tell.command("drkeeper drill")
+        with self.tell.waiting("restoring into a sandbox, with a clock"):
+            record = actions.drill(self._policy)
+        outcome = outcome_of(record)
+        if outcome != "recovered":
+            self.failures.append(f"drill: {outcome} {record.error}".strip())
+        passed = sum(check.verdict == "passed" for check in record.checks)
+        self.tell.say(
+            f"{outcome} in {duration(record.rto_seconds)}: {passed} of {count(len(record.checks), 'fact')} hold; "
+            f"the sandbox is gone"
+        )
+        return record
+
+    def _go_on(self, sdks: Sdks) -> Snapshots:
+        self.tell.act("Work goes on")
+        tracking, features = sdks
+        tracking.ask("go_on", runs=MORE_RUNS)
+        changed = features.ask("go_on", days=1)["customers"]
+        before = self._snapshots(sdks)
+        self.tell.say(f"{MORE_RUNS} more runs, new features of {changed:,} customers; then only what is new is stored:")
+        actions.beat(self._policy)
+        self._back_up()
+        tracking.ask("go_on", runs=UNPROTECTED_RUNS)
+        features.ask("go_on", days=2)
+        self.tell.say(f"{UNPROTECTED_RUNS} runs and a day of features more, [bold]which no backup holds[/]")
+        return before
+
+    def _lose(self) -> datetime:
+        self.tell.act("Disaster")
+        for name, server in self.platform.servers.items():
+            self.tell.command(f"kill -9 {server.process_id} && rm -rf {name}/")
+        lost_at = clock.now()
+        self.platform.destroy()
+        self.tell.say("[bold red]both servers are dead, and their data are gone[/]")
+        return lost_at
+
+    def _recover(self) -> Recovered:
+        self.tell.act("Recovery")
+        self.platform.start()
+        self.tell.say("new servers, empty, in the old places")
+        self.tell.command("drkeeper restore latest")
+        began_at = clock.now()
+        prepared = recovery.prepare(self._policy)
+        forecast = prepared.plan.forecast
+        rows = [(str(row["does"]), f"{row['p50_seconds']:.2f} s") for row in explain(prepared.plan)]
+        with self.tell.waiting("restoring"):
+            outcome = recovery.restore(prepared)
+        recovered_at = clock.now()
+        took = {step.name: duration(step.elapsed_seconds) for step in outcome.steps}
+        self.tell.table(("step", "predicted", "took"), [(*row, took.get(row[0], "not run")) for row in rows])
+        self._insist(outcome.checks, "every fact of the point holds in the restored systems")
+        return Recovered(
+            steps=outcome.steps,
+            predicted_seconds=(forecast.p50_seconds, forecast.p90_seconds),
+            began_at=began_at,
+            recovered_at=recovered_at,
+            beats={name: system.newest_beat() for name, system in open_systems(self._policy).items()},
+        )
+
+    def _compare(self, before: Snapshots) -> None:
+        self.tell.act("Is it the same platform?")
+        with self._sdks() as sdks, self.tell.waiting("asking the MLflow and Feast SDKs, in new processes"):
+            after = self._snapshots(sdks)
+        checks = [*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])]
+        self.tell.checks(checks)
+        self.failures += [f"{check.subject}: {check.detail}" for check in findings(checks)]
+
+    def _account(self, record: DrillRecord, recovered: Recovered, lost_at: datetime) -> None:
+        self.tell.act("Account")
+        rows, missed = judged_rows(record, recovered, lost_at)
+        self.tell.table(("", "promised", "predicted", "in the drill", "in the disaster"), rows)
+        self.failures += missed
+        self.tell.say(f"lost with the disaster: {UNPROTECTED_RUNS} runs and a day of features, as no backup held them")
+        report = write_reports(record, self.platform.folder)
+        self.tell.say(f"the drill's report: [bold]{report.as_uri()}[/]")
+
+    def _insist(self, checks: "tuple[Check, ...] | list[Check]", words: str) -> None:
+        """All passed: one line; otherwise the findings."""
+        failed = findings(checks)
+        self.failures += [f"{check.subject}: {check.detail}" for check in failed if check.severity == "error"]
+        if failed:
+            self.tell.checks(failed)
+        else:
+            self.tell.say(f"[green]✓[/] {words} ({count(len(checks), 'check')})")
+
+    @property
+    def _policy(self) -> Policy:
+        """Read anew: passwords are new after the disaster."""
+        return load_policy(self.platform.policy_file)
+
+    @contextmanager
+    def _sdks(self) -> Iterator[Sdks]:
+        """Both SDKs, each in a new process."""
+        servers, folder = self.platform.servers, self.platform.folder
+        with ExitStack() as stack:
+            yield (
+                stack.enter_context(started("tracking", servers["postgres"].options, folder / "mlflow")),
+                stack.enter_context(started("features", servers["redis"].options, folder / "feast")),
+            )
+
+    def _snapshots(self, sdks: Sdks) -> Snapshots:
+        tracking, features = self._both(sdks, "snapshot")
+        return tracking, features
+
+    @staticmethod
+    def _both(sdks: Sdks, task: str) -> list[Snapshot]:
+        with ThreadPoolExecutor(max_workers=len(sdks)) as pool:
+            return list(pool.map(lambda worker: worker.ask(task), sdks))
+
+
+def play(platform: Platform, tell: Telling) -> list[str]:
+    """Play the story; what is not as it must be, in words."""
+    story = Story(platform, tell)
+    story.play()
+    return story.failures
