@@ -18,6 +18,7 @@ from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, compare, findings
 from drkeeper.journal import Event
 from drkeeper.plan import Load, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
+from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
@@ -155,6 +156,9 @@ class Restorer:
                     for future in ended:
                         finished[running.pop(future).step_id] = future.result()
                     self._check_stop()
+            except Interrupted:
+                end_children()  # a restore tool may have minutes to go; its step is done again by --resume
+                raise
             except BaseException:
                 self.stop.set()
                 raise
