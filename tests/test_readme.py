@@ -1,0 +1,56 @@
+"""The README's first steps are run as they stand, on real servers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from drkeeper.sandbox import start_sandbox
+from test_docs import code_blocks
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.mark.slow
+def test_the_first_steps_of_the_readme_work_as_they_stand(tmp_path):
+    script = code_blocks(README, "sh")[0]
+    postgres = start_sandbox("postgres", tmp_path / "postgres")
+    valkey = start_sandbox("redis", tmp_path / "valkey")
+    try:
+        login = {name: postgres.options[name] for name in ("host", "port", "user", "password")}
+        with psycopg.connect(dbname="postgres", autocommit=True, **login) as admin:
+            admin.execute("CREATE DATABASE mlflow")
+        with psycopg.connect(dbname="mlflow", autocommit=True, **login) as mlflow:
+            mlflow.execute("CREATE TABLE runs AS SELECT n AS run FROM generate_series(1, 1000) n")
+        work = tmp_path / "work"
+        work.mkdir()
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "MLFLOW_DB_HOST": "127.0.0.1",
+            "MLFLOW_DB_PORT": str(login["port"]),
+            "MLFLOW_DB_USER": str(login["user"]),
+            "MLFLOW_DB_PASSWORD": str(login["password"]),
+            "FEAST_REDIS_HOST": "127.0.0.1",
+            "FEAST_REDIS_PORT": str(valkey.options["port"]),
+            "FEAST_REDIS_PASSWORD": str(valkey.options["password"]),
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=work,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert {file.suffix for file in (work / "reports").iterdir()} == {".json", ".md", ".html"}
+        with psycopg.connect(dbname="mlflow", autocommit=True, **login) as mlflow:
+            assert mlflow.execute("SELECT count(*) FROM runs").fetchone() == (1000,)
+    finally:
+        postgres.stop()
+        valkey.stop()
