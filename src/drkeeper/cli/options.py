@@ -1,0 +1,122 @@
+"""Options and arguments that several commands share, and what their values mean."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import threading
+
+    from drkeeper.cli.settings import Settings
+    from drkeeper.progress import Progress
+
+T = TypeVar("T")
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    """A value that one of our parsers reads: a duration, a share, a bandwidth.
+
+    Args:
+        name: Stands in the help as the value's name.
+        parse: Raises ValueError with what was expected.
+    """
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Read it."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(f"{error}, found {value!r}", param, ctx)
+
+
+def _seconds(text: str) -> float:
+    from drkeeper._policy.quantities import parse_duration
+
+    return 0.0 if text.strip() in {"0", "0s"} else parse_duration(text).total_seconds()
+
+
+def _rate(text: str) -> int:
+    from drkeeper._policy.quantities import parse_rate
+
+    return parse_rate(text)
+
+
+def parse_share(text: str) -> float:
+    """`5%` or `0.05` as a number above 0 and up to 1.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError("expected a share such as 5% or 0.05")
+    return share
+
+
+DURATION = Parsed("duration", _seconds)
+SHARE = Parsed("share", parse_share)
+RATE = Parsed("rate", _rate)
+
+
+def complete_point(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """Ids from the vault, where that answers within the patience of somebody who pressed TAB."""
+    from drkeeper.cli.points_completion import point_ids
+
+    return point_ids(_context, incomplete)
+
+
+def point_argument(*, required: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The id of a recovery point, the beginning of one, or `latest`."""
+    return click.argument(
+        "point_id",
+        metavar="ID" if required else "[ID]",
+        required=required,
+        default=None if required else "latest",
+        shell_complete=complete_point,
+    )
+
+
+system_option = click.option(
+    "--system", "systems", metavar="NAME", multiple=True, help="Only this system; may be given several times."
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace data that targets hold, after an undo point of them."
+)
+partial_option = click.option(
+    "--allow-partial", is_flag=True, help="Take a point in which systems failed, for what it holds."
+)
+wait_option = click.option(
+    "--wait", "wait_seconds", type=DURATION, default="0s", help="How long to wait for a lease that is held."
+)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What long work is given: somebody to tell, and an event that asks it to end."""
+
+    progress: "Progress"
+    stop: "threading.Event"
+
+
+@contextmanager
+def working(settings: "Settings") -> Iterator[Work]:
+    """Logs, progress and signals for the length of the block."""
+    from drkeeper.cli.interrupt import stoppable
+    from drkeeper.cli.progress import progress
+
+    settings.start_logging()
+    with stoppable() as stop, progress(quiet=settings.quiet, color=settings.color) as told:
+        yield Work(progress=told, stop=stop)

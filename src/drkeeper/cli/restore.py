@@ -1,0 +1,145 @@
+"""`drkeeper restore`: show the plan, ask, carry it out; resume one that did not end, or give it up."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drkeeper.cli.options import overwrite_option, partial_option, point_argument, system_option, working, yes_option
+from drkeeper.cli.output import Column, Output, human_duration, human_size, output_option, show
+from drkeeper.cli.settings import Settings, pass_settings
+from drkeeper.errors import UsageInvalid, VerificationFailed
+
+if TYPE_CHECKING:
+    from drkeeper.recovery import Prepared
+    from drkeeper.restore import Outcome
+
+
+@click.command("restore")
+@point_argument()
+@system_option
+@overwrite_option
+@partial_option
+@click.option(
+    "--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), help="Carry out a plan that was saved."
+)
+@click.option("--resume", is_flag=False, flag_value="", metavar="[PLAN]", help="Go on with a restore that did not end.")
+@click.option(
+    "--give-up", is_flag=False, flag_value="", metavar="[PLAN]", help="End one instead: remove what it left beside."
+)
+@yes_option
+@output_option
+@click.pass_context
+@pass_settings
+def command(
+    settings: Settings,
+    context: click.Context,
+    *,
+    point_id: str,
+    systems: tuple[str, ...],
+    overwrite: bool,
+    allow_partial: bool,
+    plan_file: Path | None,
+    resume: str | None,
+    give_up: str | None,
+    yes: bool,
+    output: Output,
+) -> None:
+    r"""Bring systems back: show the plan, ask, carry it out, check the facts.
+
+    Live data stay untouched until everything is loaded. Targets that hold data are refused without --overwrite,
+    and then an undo point is taken first. Exit codes: 4 refused, nothing changed; 5 the facts do not hold.
+
+    \b
+    Examples:
+      drkeeper restore latest
+      drkeeper restore 3f2a --system online-store --overwrite
+      drkeeper restore --plan p.json --yes
+      drkeeper restore --resume
+    """
+    _check_usage(context, plan_file, resume, give_up)
+    from drkeeper import recovery
+
+    policy = settings.load_policy()
+    if give_up is not None:
+        _give_up(settings, give_up, yes=yes)
+        return
+    if resume is not None:
+        with working(settings) as work:
+            outcome = recovery.resume(policy, resume, progress=work.progress, stop=work.stop)
+    else:
+        prepared = (
+            recovery.prepare_saved(policy, plan_file)
+            if plan_file
+            else recovery.prepare(policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial)
+        )
+        _ask(settings, prepared, yes=yes)
+        with working(settings) as work:
+            outcome = recovery.restore(prepared, progress=work.progress, stop=work.stop)
+    _show(outcome, output)
+    _insist(outcome)
+
+
+def _check_usage(context: click.Context, plan_file: Path | None, resume: str | None, give_up: str | None) -> None:
+    ways = [
+        name
+        for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
+        if value is not None
+    ]
+    chosen = ("point_id", "systems", "overwrite", "allow_partial")
+    given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    if len(ways) > 1:
+        raise UsageInvalid(f"give one of {' and '.join(ways)}")
+    if ways and given:
+        raise UsageInvalid(f"with {ways[0]} the plan says what is restored; an ID or other choice cannot be given")
+
+
+def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> None:
+    from drkeeper.cli.plan import show_plan
+    from drkeeper.cli.prompt import confirm
+
+    if not settings.quiet or not yes:
+        show_plan(prepared, "table", err=True)
+        click.echo(err=True)
+    holding = [target.system for target in prepared.plan.targets if not target.empty]
+    what = f"Replace the data of {', '.join(holding)}?" if holding else "Restore?"
+    confirm(what, yes=yes)
+
+
+def _give_up(settings: Settings, plan_id: str, *, yes: bool) -> None:
+    from drkeeper import recovery
+    from drkeeper.cli.prompt import confirm
+
+    settings.start_logging()
+    confirm("Remove what the unfinished restore loaded beside the live data?", yes=yes)
+    plan = recovery.give_up(settings.load_policy(), plan_id)
+    click.echo(f"restore {plan.plan_id} of {plan.point_id} is given up; nothing of it is left")
+
+
+def _show(outcome: "Outcome", output: Output) -> None:
+    from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
+
+    steps = [step.model_dump(mode="json") for step in outcome.steps]
+    checks = check_rows(outcome.checks)
+    if output in {"json", "yaml"}:
+        show({"steps": steps, "checks": checks}, output, ())
+        return
+    took = Column("elapsed_seconds", "TOOK", form=human_duration, right=True)
+    size = Column("size_bytes", "SIZE", form=human_size, right=True)
+    show(steps, output, (Column("name", "STEP"), Column("outcome"), took, size))
+    passed = sum(check["verdict"] == "passed" for check in checks)
+    click.echo(f"\n{passed} of {len(checks)} facts hold")
+    rest = [check for check in checks if output == "wide" or check["verdict"] != "passed"]
+    if rest:
+        show(rest, output, CHECK_COLUMNS)
+
+
+def _insist(outcome: "Outcome") -> None:
+    from drkeeper.facts import findings
+
+    failed = findings(outcome.checks)
+    if failed:
+        raise VerificationFailed(
+            f"the systems are restored, and {len(failed)} facts do not hold: "
+            + "; ".join(f"{check.subject}: {check.detail}" for check in failed[:3])
+        )
