@@ -5,43 +5,39 @@ from pathlib import Path
 import click
 
 from drkeeper.cli.settings import Settings, pass_settings
-
-EPILOG = """\b
-Examples:
-  drkeeper demo            two minutes; leaves the drill's report in ./drkeeper-demo
-  drkeeper demo --keep     leaves the restored servers up, to look at"""
+from drkeeper.errors import VerificationFailed
 
 
-@click.command(epilog=EPILOG)
-@click.option("--keep", is_flag=True, help="Leave servers, vault and policy as they are at the end.")
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="After a good end, leave the servers up to look at.")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("drkeeper-demo"),
-    show_default=True,
-    help="For everything that the demo writes.",
+    help="Where everything goes, and the report stays; by default a new temporary folder.",
 )
 @pass_settings
-def command(settings: Settings, keep: bool, folder: Path) -> None:
-    """Lose a small ML platform and get it back, in two minutes.
+def command(settings: Settings, *, keep: bool, folder: Path | None) -> None:
+    r"""Lose a small ML platform and get it back, in two minutes, on servers of its own.
 
-    Starts PostgreSQL and Valkey from wheels, fills them through the real MLflow and Feast, backs up into an
-    encrypted vault with two regions, drills, destroys both servers, restores them, and lets MLflow and Feast say
-    whether everything is back. Touches nothing outside its folder; needs `pip install 'drkeeper[demo]'`.
+    MLflow on PostgreSQL, Feast on Valkey, a vault in two regions: filled by the real SDKs, backed up, drilled,
+    destroyed with kill -9, restored and compared. Needs `pip install "drkeeper[demo]"`.
+
+    \b
+    Examples:
+      drkeeper demo
+      drkeeper demo --keep --folder ./demo
     """
+    import tempfile
+
     from drkeeper.demo.stage import opened, require_extra
+
+    require_extra()
     from drkeeper.demo.story import play
     from drkeeper.demo.telling import Telling
-    from drkeeper.errors import VerificationFailed
 
-    settings.quiet = not settings.verbose
-    settings.start_logging()
-    require_extra()
-    tell = Telling()
-    with opened(folder, keep=keep) as platform:
-        failures = play(platform, tell)
+    settings.quiet_logging()
+    where = folder or Path(tempfile.mkdtemp(prefix="drkeeper-demo-"))
+    with opened(where, keep=keep) as platform:
+        failures = play(platform, Telling())
         if failures:
-            raise VerificationFailed("; ".join(failures))
-        if keep:
-            platform.explain(tell.say)
-    tell.say(f"[bold green]Everything is back.[/] The whole took {tell.elapsed_seconds:.0f} s.")
+            raise VerificationFailed("the platform did not come back as it was: " + "; ".join(failures))

@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from drkeeper.policy import Policy
 
+WARNING = 30
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -61,7 +63,12 @@ class Settings:
 
         configure(verbose=self.verbose, stream=cast("TextIO", CurrentStderr()))
         if self.quiet:
-            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(WARNING))
+
+    def quiet_logging(self) -> None:
+        """Log warnings and errors only, unless `--verbose` asks for more."""
+        self.quiet = not self.verbose
+        self.start_logging()
 
 
 class CurrentStderr:
