@@ -1,0 +1,1 @@
+"""What `drkeeper.systems.redis` is made of: the wire, the RDB format, capture, restore, facts and checks."""
