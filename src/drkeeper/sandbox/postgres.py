@@ -123,6 +123,7 @@ def start(
             shutil.rmtree(copy, ignore_errors=True)
         raise
     options: dict[str, object] = {"host": "127.0.0.1", "port": port, "user": USER, "password": password}
+    options["missing_locale"] = "replace"  # this machine need not have what production has
     return PostgresServer("postgres", folder, options, bin_folder, process, copy)
 
 
@@ -192,7 +193,6 @@ def _initialise(programs: Path, folder: Path, account: _Account) -> str:
         str(programs / "initdb"),
         *("--username", USER, "--pwfile", "../password", "--auth", "scram-sha-256"),
         *("--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions"),
-        *("--set", "dynamic_shared_memory_type=mmap"),
         *("--pgdata", _data_path(folder, account)),
     ]
     result = subprocess.run(

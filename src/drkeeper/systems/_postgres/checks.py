@@ -86,10 +86,12 @@ def _tools_check(options: Options, major: int) -> Check:
 
 
 def _passwords_check(options: Options, connection: Connection) -> Check:
-    superuser = bool(value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"))
+    may_read = bool(value(connection, "SELECT has_table_privilege('pg_authid', 'SELECT')"))
     needed = options.globals and options.role_passwords
     kept = "kept" if needed else "not kept: roles that a restore makes have none"
-    return said("role_passwords", superuser or not needed, kept, "let a superuser back up, or `role_passwords: false`")
+    return said(
+        "role_passwords", may_read or not needed, kept, "grant the role `pg_read_all_data`, or `role_passwords: false`"
+    )
 
 
 def said(subject: str, good: bool, detail: str, remedy: str, severity: Severity = "error") -> Check:

@@ -43,7 +43,6 @@ def conninfo(options: Options, database: str) -> str:
         "user": options.user,
         "dbname": database,
         "connect_timeout": options.connect_timeout_seconds,
-        "application_name": "drkeeper",
         **KEEPALIVES,
         **({"sslmode": tls.mode} if tls.mode != "prefer" else {}),
         **{name: str(path) for name, path in files.items() if path is not None},
@@ -69,22 +68,29 @@ def connected(options: Options, database: str | None = None) -> Iterator[Connect
     Raises:
         SystemUnreachable: No connection, it was lost inside the block, or the server refused what was asked there.
     """
-    secret: dict[str, Any] = {}
+    database = database or options.maintenance_database
+    try:
+        with plainly_connected(options, database) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise _unreachable(options, database, error) from error
+
+
+@contextmanager
+def plainly_connected(options: Options, database: str) -> Iterator[Connection]:
+    """The same, but errors of the block, perhaps of another connection, are left as they are."""
+    secret: dict[str, Any] = {"application_name": "drkeeper"}
     if options.password is not None:
         secret["password"] = options.password.get_secret_value()
     if options.passfile is not None:
         secret["passfile"] = str(options.passfile)
-    database = database or options.maintenance_database
     try:
         connection = psycopg.connect(conninfo(options, database), autocommit=True, **secret)
     except psycopg.Error as error:
         raise _unreachable(options, database, error) from error
-    try:
-        with connection:
-            connection.execute(PATIENT)
-            yield connection
-    except psycopg.Error as error:
-        raise _unreachable(options, database, error) from error
+    with connection:
+        connection.execute(PATIENT)
+        yield connection
 
 
 def _unreachable(options: Options, database: str, error: psycopg.Error) -> SystemUnreachable:

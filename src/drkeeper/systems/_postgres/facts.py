@@ -14,6 +14,7 @@ from psycopg import sql
 from drkeeper.facts import Facts, Scalar
 from drkeeper.systems._postgres.connect import Connection, rows, value
 from drkeeper.systems._postgres.options import Options
+from drkeeper.systems._postgres.properties import REPLACED
 
 # Schemas of users; temporary ones and the system's begin with pg_.
 USERS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
@@ -98,7 +99,7 @@ def collect(connection: Connection, database: str, options: Options, into: Colle
 
     What may not be read, or is locked for too long, becomes unread; the rest goes on.
     """
-    _database_facts(connection, database, options, into)
+    _database_facts(connection, database, into)
     for name, number in rows(connection, COUNTS):
         into.exact[f"{database}.{name}"] = number
     for schema, view, populated in rows(connection, MATERIALIZED):
@@ -124,15 +125,15 @@ def add_sequences(into: Collected, before: Mapping[str, int], after: Mapping[str
             into.bounds[name] = (low, high)
 
 
-def _database_facts(connection: Connection, database: str, options: Options, into: Collected) -> None:
-    query = """SELECT pg_encoding_to_char(encoding), datcollate, datctype, datlocprovider::text FROM pg_database
-               WHERE datname = current_database()"""
-    encoding, collate, ctype, provider = rows(connection, query)[0]
+def _database_facts(connection: Connection, database: str, into: Collected) -> None:
+    query = """SELECT pg_encoding_to_char(encoding), datcollate, datctype, to_jsonb(d) ->> 'datlocprovider',
+               current_setting(%s, true) FROM pg_database AS d WHERE datname = current_database()"""
+    encoding, collate, ctype, provider, replaced = rows(connection, query, REPLACED)[0]
     into.exact[f"{database}.encoding"] = encoding
-    locale = {"collate": collate, "ctype": ctype, "locale_provider": provider}
+    locale = {"collate": collate, "ctype": ctype, "locale_provider": provider or "c"}
     for name, word in locale.items():
-        if options.missing_locale == "replace":
-            into.unread[f"{database}.{name}"] = "this target may replace a collation that it lacks"
+        if replaced:
+            into.unread[f"{database}.{name}"] = f"this server lacks the locale {replaced}; its own took the place"
         else:
             into.exact[f"{database}.{name}"] = word
     extensions = rows(connection, "SELECT extname, extversion FROM pg_extension ORDER BY 1")

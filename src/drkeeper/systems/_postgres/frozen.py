@@ -159,6 +159,7 @@ def _count_all(options: Options, views: tuple[View, ...], version: str, leaving:
         with connected(options, view.database) as connection:
             lock = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{options.lock_timeout_seconds}s"))
             connection.execute(lock)
+            connection.execute("SET max_parallel_workers_per_gather = 0")  # the server's other work comes first
             with _cancelled_on(leaving, connection):
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(view.snapshot)))
@@ -224,8 +225,8 @@ def _dump(options: Options, tools: Tools, view: View) -> Iterator[bytes]:
 
 REMEDIES = (
     ("row-level security", "give the role BYPASSRLS: pg_dump will not save some of a table's rows for all of them"),
-    ("permission denied", "grant the role `pg_read_all_data`; role passwords (`role_passwords`) need a superuser"),
-    ("lock timeout", "somebody holds a table lock; run again later, or raise `lock_timeout_seconds`"),
+    ("permission denied", "grant the role `pg_read_all_data`; with `role_passwords` it must read pg_authid too"),
+    ("due to statement timeout", "somebody holds a table lock; run again later, or raise `lock_timeout_seconds`"),
     ("server version mismatch", "install the client programs of the server's version, or set `bin_folder`"),
 )
 

@@ -34,6 +34,7 @@ from drkeeper.systems._postgres.properties import (
     create_statement,
     locale_known,
     property_statements,
+    replaced_statement,
 )
 from drkeeper.systems._postgres.roles import apply_roles, apply_tablespaces
 from drkeeper.systems._postgres.tools import Tools, find_tools, major_of
@@ -151,9 +152,14 @@ class _Loading:
 
     def _create(self, connection: Connection, target: str, properties: Properties) -> None:
         options = self.options
-        locale = options.missing_locale == "refuse" or locale_known(connection, properties)
+        words = (properties.collate, properties.ctype)
+        locale = options.missing_locale == "refuse" or locale_known(connection, properties.provider, words)
         tablespace = properties.tablespace != "pg_default" and properties.tablespace in _tablespaces(connection)
-        connection.execute(create_statement(target, properties, tablespace=tablespace, locale=locale))
+        major = connection.info.server_version // 10000
+        create = create_statement(target, properties, major=major, tablespace=tablespace, locale=locale)
+        connection.execute(create)
+        if not locale:
+            connection.execute(replaced_statement(target, properties))
         swap.mark(connection, target, "loading", self.staging, None)
 
     def _restore(self, connection: Connection, target: str, source: str) -> None:

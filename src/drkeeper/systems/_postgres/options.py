@@ -38,7 +38,7 @@ class Options(BaseModel):
     maintenance_database: str = Field("postgres", description="where we connect to look at the others")
     tls: Tls = Tls()
     globals: bool = Field(default=True, description="roles and tablespaces are backed up and restored too")
-    role_passwords: bool = Field(default=False, description="keep the roles' password hashes; needs a superuser")
+    role_passwords: bool = Field(default=False, description="keep the roles' password hashes; needs `pg_read_all_data`")
     owners: bool = Field(default=True, description="restore owners and grants; off where the target's roles are others")
     bin_folder: Path | None = Field(None, description="where pg_dump and pg_restore lie; default: looked for")
     exclude_tables: tuple[str, ...] = Field(

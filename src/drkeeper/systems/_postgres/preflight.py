@@ -12,6 +12,7 @@ from drkeeper.systems._postgres.connect import Connection, connected, rows, valu
 from drkeeper.systems._postgres.load import MARGIN_BYTES, missing_tablespaces, scratch_path
 from drkeeper.systems._postgres.names import GLOBALS, admin_database, dump_name, recorded_databases
 from drkeeper.systems._postgres.options import Options
+from drkeeper.systems._postgres.properties import PROVIDERS, locale_known
 from drkeeper.systems._postgres.tools import find_tools, major_of
 
 ROLE = "SELECT rolsuper, rolcreatedb, rolcreaterole FROM pg_roles WHERE rolname = current_user"
@@ -116,20 +117,16 @@ def _extensions(target: _Target) -> Iterator[Check]:
 
 
 def _locales(target: _Target) -> Iterator[Check]:
-    known = rows(target.connection, "SELECT DISTINCT lower(replace(collcollate, '-', '')) FROM pg_collation")
-    names = {row[0] for row in known} | {"c", "posix"}
+    facts = target.record.facts.exact
     for database in target.databases:
-        facts = target.record.facts.exact
-        if facts.get(f"{database}.locale_provider", "c") != "c":
-            continue
-        wanted = {str(facts.get(f"{database}.{word}", "C")) for word in ("collate", "ctype")}
-        lacking = sorted(word for word in wanted if word.lower().replace("-", "") not in names)
-        if lacking:
+        provider = str(facts.get(f"{database}.locale_provider", "c"))
+        words = {str(facts.get(f"{database}.{word}", "C")) for word in ("collate", "ctype")}
+        if not locale_known(target.connection, provider, words):
             replaced = target.options.missing_locale == "replace"
-            remedy = (
-                "install the locale on the server's machine, then `SELECT pg_import_system_collations('pg_catalog')`"
-            )
-            detail = f"unknown here: {', '.join(lacking)}" + ("; the default takes its place" if replaced else "")
+            detail = f"unknown here: {', '.join(sorted(words))} of {PROVIDERS[provider]}"
+            remedy = "install it on the server's machine, then `SELECT pg_import_system_collations('pg_catalog')`"
+            if replaced:
+                detail += "; the server's own takes its place, so text may sort otherwise"
             yield failed(f"{database}.locale", detail, remedy, "warning" if replaced else "error")
 
 

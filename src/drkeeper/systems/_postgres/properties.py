@@ -5,7 +5,7 @@ another name first. So they are a small stream of their own, and are applied fro
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, LiteralString
 
 from psycopg import sql
@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from drkeeper.systems._postgres.connect import Connection, rows, value
 
 DATABASE = """
-    SELECT pg_encoding_to_char(d.encoding) AS encoding, d.datlocprovider::text AS provider, d.datcollate AS collate,
+    SELECT pg_encoding_to_char(d.encoding) AS encoding,
+           coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider, d.datcollate AS collate,
            d.datctype AS ctype, to_jsonb(d) ->> 'daticulocale' AS icu_locale, to_jsonb(d) ->> 'datlocale' AS locale,
            to_jsonb(d) ->> 'daticurules' AS icu_rules, pg_get_userbyid(d.datdba) AS owner,
            d.datconnlimit AS connection_limit, t.spcname AS tablespace,
@@ -42,6 +43,11 @@ LISTS = frozenset(
 )
 
 
+PROVIDERS_SINCE = 15
+PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
+LOCALE_WORDS: dict[str, LiteralString] = {"i": "ICU_LOCALE {}", "b": "BUILTIN_LOCALE {}"}
+# A custom setting of a database whose locale the target lacked; its value is the locale that was wanted.
+REPLACED = "drkeeper.replaced_locale"
 Privilege = Literal["CREATE", "TEMPORARY", "CONNECT"]
 
 
@@ -81,12 +87,15 @@ def read_properties(connection: Connection, database: str) -> dict[str, Any]:
     return Properties(name=database, settings=tuple(rows(connection, SETTINGS)), **found).model_dump(mode="json")
 
 
-def create_statement(target: str, properties: Properties, *, tablespace: bool, locale: bool) -> sql.Composed:
+def create_statement(
+    target: str, properties: Properties, *, major: int, tablespace: bool, locale: bool
+) -> sql.Composed:
     """CREATE DATABASE from template0, so that nothing of the target's own template comes in.
 
     Args:
         target: Its name.
         properties: What it must be like.
+        major: The target server's version; providers of locales can be named since 15.
         tablespace: Whether to name the tablespace; else the target's default.
         locale: Whether to name the locale; else the target's default.
     """
@@ -97,13 +106,12 @@ def create_statement(target: str, properties: Properties, *, tablespace: bool, l
 
     add("ENCODING {}", properties.encoding)
     if locale:
-        if properties.provider != "c":
-            provider = {"i": sql.SQL("icu"), "b": sql.SQL("builtin")}[properties.provider]
-            words.append(sql.SQL("LOCALE_PROVIDER {}").format(provider))
-            if properties.locale:
-                add("ICU_LOCALE {}" if properties.provider == "i" else "BUILTIN_LOCALE {}", properties.locale)
-            if properties.icu_rules:
-                add("ICU_RULES {}", properties.icu_rules)
+        if major >= PROVIDERS_SINCE:
+            words.append(sql.SQL("LOCALE_PROVIDER {}").format(sql.Identifier(PROVIDERS[properties.provider])))
+        if properties.locale and properties.provider in LOCALE_WORDS:
+            add(LOCALE_WORDS[properties.provider], properties.locale)
+        if properties.icu_rules:
+            add("ICU_RULES {}", properties.icu_rules)
         add("LC_COLLATE {}", properties.collate)
         add("LC_CTYPE {}", properties.ctype)
     if tablespace:
@@ -123,6 +131,14 @@ def property_statements(target: str, properties: Properties, *, owners: bool) ->
         yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(properties.owner))
         if properties.grants is not None:
             yield from _grants(name, properties)
+
+
+def replaced_statement(target: str, properties: Properties) -> sql.Composed:
+    """Note in a database that it has another locale than its source."""
+    parameter = sql.Identifier(*REPLACED.split("."))
+    return sql.SQL("ALTER DATABASE {} SET {} TO {}").format(
+        sql.Identifier(target), parameter, sql.Literal(properties.collate)
+    )
 
 
 def comment_statement(target: str, comment: str | None) -> sql.Composed:
@@ -156,17 +172,15 @@ def _grants(name: sql.Identifier, properties: Properties) -> Iterator[sql.Compos
         yield sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(sql.SQL(privilege), name, to, option)
 
 
-def locale_known(connection: Connection, properties: Properties) -> bool:
-    """Whether this server has the locale: libc's by the collations that initdb found; the others by name.
+def locale_known(connection: Connection, provider: str, words: Iterable[str]) -> bool:
+    """Whether this server has the locale: libc's by the collations that initdb found; of the others, the provider.
 
-    `pg_collation` has both spellings of a locale (`en_US.utf8` and `en_US`), so names are compared without case
-    and dashes.
+    `pg_collation` spells a locale `en_US.utf8`, a database perhaps `en_US.UTF-8`, so case and dashes do not count.
     """
-    if properties.provider != "c":
-        return bool(
-            value(connection, "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = %s)", properties.provider)
-        )
+    if provider != "c":
+        query = "SELECT EXISTS (SELECT FROM pg_collation WHERE collprovider = %s)"
+        return bool(value(connection, query, provider))
     query = """SELECT lower(replace(collcollate, '-', '')) FROM pg_collation WHERE collprovider = 'c'
                UNION SELECT lower(replace(datcollate, '-', '')) FROM pg_database"""
     known = {row[0] for row in rows(connection, query)} | {"c", "posix"}
-    return {word.lower().replace("-", "") for word in (properties.collate, properties.ctype)} <= known
+    return {word.lower().replace("-", "") for word in words} <= known

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from drkeeper.errors import LoadFailed
-from drkeeper.systems._postgres.connect import OURS, Connection, connected, rows, value
+from drkeeper.systems._postgres.connect import OURS, Connection, connected, plainly_connected, rows, value
 from drkeeper.systems._postgres.names import admin_database, former_name, staged_name
 from drkeeper.systems._postgres.options import Options
 from drkeeper.systems._postgres.properties import comment_statement
@@ -107,7 +107,7 @@ def _clients_sent_away(options: Options, databases: tuple[str, ...], staging: st
             done.wait(0.05)
 
     with (
-        connected(options, admin_database(options, databases)) as connection,
+        plainly_connected(options, admin_database(options, databases)) as connection,
         ThreadPoolExecutor(1, thread_name_prefix="switch") as pool,
     ):
         sending = pool.submit(send_away, connection)
