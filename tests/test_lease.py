@@ -206,7 +206,7 @@ PAUSED = """
 def test_a_process_that_was_paused_past_its_lease_writes_nothing_more(tmp_path):
     folder = str(tmp_path / "near")
     vault = Vault.create({"near": open_store(StoreOptions(url=folder))})
-    helpers = str(Path(__file__).parent / "vault")
+    helpers = str(Path(__file__).parent)
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PAUSED), folder, helpers],
         stdin=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """All recovery points of a vault: finding them, what is proven of each, and which are pinned."""
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,7 @@ from drkeeper import clock
 from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, VaultUnreachable
 from drkeeper.facts import Check
 from drkeeper.recovery_point import Record, RecoveryPoint
-from drkeeper.report.record import DrillRecord
-from drkeeper.vault.layout import DRILLS, PINS, POINTS, PROOFS, point_id_of, point_key, time_text
+from drkeeper.vault.layout import PINS, POINTS, PROOFS, point_id_of, point_key, time_text
 from drkeeper.vault.vault import Vault
 
 Level = Literal["stored", "intact", "restorable", "usable"]
@@ -22,7 +22,7 @@ LATEST = "latest"
 
 
 class Proof(Record):
-    """What one verification found of one point: `proofs/<point id>/<time>-<level>.json`.
+    """What one verification found of one point: `proofs/<point id>/<time>-<level>-<random>.json`.
 
     Attributes:
         verdict: "not checked" proves nothing and disproves nothing.
@@ -154,25 +154,8 @@ def is_durable(vault: Vault, point: RecoveryPoint) -> bool:
 
 def record_proof(vault: Vault, proof: Proof) -> None:
     """Store what a verification found."""
-    vault.create_record(f"{PROOFS}{proof.point_id}/{time_text(proof.at)}-{proof.level}.json", proof)
-
-
-def note_proof(vault: Vault, point: RecoveryPoint, *, level: Level, passed: bool) -> None:
-    """Store the outcome of a whole check at a level, now."""
-    regions = tuple(vault.regions.available())
-    verdict: Literal["passed", "failed"] = "passed" if passed else "failed"
-    record_proof(vault, Proof(point_id=point.point_id, level=level, verdict=verdict, at=clock.now(), regions=regions))
-
-
-def read_drills(vault: Vault, *, limit: int | None = None) -> tuple[DrillRecord, ...]:
-    """Drill records, oldest first; the newest `limit` of them. Damaged ones are passed over."""
-    drills = []
-    for key in vault.record_keys(DRILLS)[-(limit or 0) :]:
-        try:
-            drills.append(vault.read_record(key, DrillRecord))
-        except (FrameMissing, RecordCorrupt):
-            continue
-    return tuple(drills)
+    name = f"{time_text(proof.at)}-{proof.level}-{secrets.token_hex(4)}"  # two may fall into one second
+    vault.create_record(f"{PROOFS}{proof.point_id}/{name}.json", proof)
 
 
 def proofs_of(vault: Vault, point_id: str) -> tuple[Proof, ...]:

@@ -94,9 +94,7 @@ def carry_out(vault: Vault, plan: PrunePlan, claim: Claim) -> None:
     """
     stores = vault.regions.available()
     for point in plan.forgotten:
-        claim.check()
-        for store in stores.values():
-            store.delete([key_of(point)])
+        _drop_record(vault, point, claim)
     for store in stores.values():
         store.flush()  # records are gone for good before the first frame is
     for region, sweep in plan.sweeps.items():
@@ -106,8 +104,31 @@ def carry_out(vault: Vault, plan: PrunePlan, claim: Claim) -> None:
             _nothing_new(vault, plan)
             stores[region].delete(batch)
     for point in plan.forgotten:
-        for store in stores.values():
-            store.delete(entry.key for entry in list(store.list(f"{PROOFS}{point.point_id}/")))
+        _drop_notes(vault, point)
+
+
+def forget(vault: Vault, point: RecoveryPoint, claim: Claim) -> None:
+    """Drop one point from every region that answers; its frames go with the next prune.
+
+    Raises:
+        Refused: It is pinned.
+        LeaseLost: The lease went; nothing was changed.
+    """
+    if point.point_id in catalog.pins(vault):
+        raise Refused(f"recovery point {point.point_id} is pinned; nothing was changed", hint="unpin it first")
+    _drop_record(vault, point, claim)
+    _drop_notes(vault, point)
+
+
+def _drop_record(vault: Vault, point: RecoveryPoint, claim: Claim) -> None:
+    claim.check()
+    for store in vault.regions.available().values():
+        store.delete([key_of(point)])
+
+
+def _drop_notes(vault: Vault, point: RecoveryPoint) -> None:
+    for store in vault.regions.available().values():
+        store.delete([entry.key for entry in store.list(f"{PROOFS}{point.point_id}/")])
 
 
 def _referenced(vault: Vault, points: Iterable[RecoveryPoint]) -> tuple[FrameIndex, set[str]]:

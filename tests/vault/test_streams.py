@@ -10,16 +10,6 @@ import pyrage
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vault_examples import (
-    TEST_IDENTITY,
-    TEST_RECIPIENT,
-    FaultyStore,
-    HeldLease,
-    blocks,
-    bytes_of,
-    stream_of,
-    write_point,
-)
 
 from drkeeper import catalog
 from drkeeper.errors import (
@@ -38,6 +28,16 @@ from drkeeper.vault.frames import CutterOptions, cut
 from drkeeper.vault.index import FrameIndex
 from drkeeper.vault.store import StoreOptions, open_store
 from drkeeper.vault.vault import Vault
+from vault_examples import (
+    TEST_IDENTITY,
+    TEST_RECIPIENT,
+    FaultyStore,
+    HeldLease,
+    blocks,
+    bytes_of,
+    stream_of,
+    write_point,
+)
 
 MIB = 1 << 20
 SMALL = CutterOptions(minimum_bytes=64, average_bytes=256, maximum_bytes=1024, seed=3)

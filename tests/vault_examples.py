@@ -84,6 +84,11 @@ def bytes_of(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+def golden_rows() -> bytes:
+    """What the golden vaults hold: some frames that compress well."""
+    return b"".join(b"%08d a row of a table that compresses well\n" % (number * 7919) for number in range(90_000))
+
+
 def blocks(data: bytes, size: int = 1 << 20):
     return (data[at : at + size] for at in range(0, len(data), size))
 
