@@ -83,6 +83,12 @@ def session(server: PostgresServer, database: str = "postgres", **more: Any) -> 
         yield connection
 
 
+def row(connection: psycopg.Connection, query: str) -> tuple[Any, ...]:
+    """The one row of a query."""
+    (found,) = connection.execute(query.encode()).fetchall()
+    return tuple(found)
+
+
 def run(server: PostgresServer, script: str, database: str = "postgres") -> None:
     with session(server, database) as connection:
         connection.execute(script.encode())

@@ -13,7 +13,8 @@ from drkeeper.errors import CaptureFailed, Refused, SystemUnreachable, ToolMissi
 from drkeeper.facts import Check
 from drkeeper.sandbox._files import descendants, free_port
 from drkeeper.sandbox.postgres import PostgresServer
-from drkeeper.systems.postgres import Options, Postgres, open_system
+from drkeeper.systems import Frozen
+from drkeeper.systems.postgres import Options, open_system
 
 from .conftest import capture, run, serving, session, system_at
 
@@ -45,9 +46,9 @@ def pg_dumps() -> list[int]:
     return [process_id for process_id in descendants(os.getpid()) if command(process_id).endswith("/pg_dump")]
 
 
-def begun_dump(system: Postgres, frozen: object) -> Iterator[bytes]:
+def begun_dump(frozen: Frozen) -> Iterator[bytes]:
     """A dump whose first two blocks were read."""
-    stream = next(stream for stream in frozen.streams() if stream.name == "db/shop.dump")  # type: ignore[attr-defined]
+    stream = next(stream for stream in frozen.streams() if stream.name == "db/shop.dump")
     chunks = stream.chunks
     assert next(chunks)
     assert next(chunks)
@@ -57,7 +58,7 @@ def begun_dump(system: Postgres, frozen: object) -> Iterator[bytes]:
 def test_a_pg_dump_that_is_killed_midway_fails_the_capture(server: PostgresServer) -> None:
     system = system_at(server, databases=["shop"], globals=False)
     with system.freeze() as frozen:
-        chunks = begun_dump(system, frozen)
+        chunks = begun_dump(frozen)
         (victim,) = pg_dumps()
         os.kill(victim, signal.SIGKILL)
         with pytest.raises(CaptureFailed, match="pg_dump was ended by SIGKILL"):
@@ -67,7 +68,7 @@ def test_a_pg_dump_that_is_killed_midway_fails_the_capture(server: PostgresServe
 def test_a_capture_that_is_given_up_leaves_no_pg_dump(server: PostgresServer) -> None:
     system = system_at(server, databases=["shop"], globals=False)
     with system.freeze() as frozen:
-        chunks = begun_dump(system, frozen)
+        chunks = begun_dump(frozen)
         assert len(pg_dumps()) == 1
         chunks.close()  # type: ignore[attr-defined]
         assert pg_dumps() == []
@@ -77,7 +78,7 @@ def test_a_session_that_the_server_ends_midway_fails_the_capture(server: Postgre
     system = system_at(server, databases=["shop"], globals=False)
     end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
     with system.freeze() as frozen:
-        chunks = begun_dump(system, frozen)
+        chunks = begun_dump(frozen)
         with session(server) as connection:
             assert connection.execute(end).fetchone() == (1,)
         with pytest.raises(CaptureFailed, match="pg_dump exited with 1"):
@@ -90,7 +91,7 @@ def test_a_server_that_is_killed_midway_fails_dump_and_facts(tmp_path: Path) -> 
         run(doomed, LARGE, "shop")
         system = system_at(doomed, databases=["shop"], globals=False)
         with system.freeze() as frozen:
-            chunks = begun_dump(system, frozen)
+            chunks = begun_dump(frozen)
             doomed.kill()
             with pytest.raises(CaptureFailed):
                 list(chunks)
@@ -178,7 +179,7 @@ def test_rows_that_row_security_hides_are_found_by_the_probe_and_stop_the_dump(s
 def test_role_passwords_need_a_role_that_reads_them(server: PostgresServer) -> None:
     system = system_at(server, user="nobody_special", password="x", databases=["postgres"], role_passwords=True)
     assert "pg_read_all_data" in failures(system.probe())["role_passwords"].remedy
-    with pytest.raises(CaptureFailed, match="pg_dumpall .* permission denied for table pg_authid"):
+    with pytest.raises(CaptureFailed, match=r"pg_dumpall .* permission denied for table pg_authid"):
         capture(system)
     allowed = system_at(server, user="sees_most", password="x", databases=["postgres"], role_passwords=True)
     assert b"SCRAM-SHA-256" in capture(allowed).contents["globals.sql"]

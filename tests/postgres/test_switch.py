@@ -17,7 +17,7 @@ from drkeeper.errors import LoadFailed, Refused
 from drkeeper.sandbox.postgres import PostgresServer
 from drkeeper.systems._postgres.load import scratch_path
 
-from .conftest import Captured, capture, databases_of, drop_all, run, serving, session, system_at
+from .conftest import Captured, capture, databases_of, drop_all, row, run, serving, session, system_at
 
 FILL = """
     CREATE TABLE things AS SELECT i, md5(i::text) AS text FROM generate_series(1, 100000) AS i;
@@ -79,7 +79,7 @@ def said(server: PostgresServer) -> set[tuple[str, str]]:
     found = set()
     for name in ("first", "second"):
         with session(server, name) as connection:
-            found.add((name, connection.execute("SELECT said FROM version").fetchone()[0]))
+            found.add((name, row(connection, "SELECT said FROM version")[0]))
     return found
 
 
@@ -119,7 +119,7 @@ def test_busy_clients_are_sent_away_and_see_the_old_or_the_new_database_and_noth
             try:
                 with session(live, "first") as connection:
                     while not done.is_set():
-                        seen.append(connection.execute("SELECT said FROM version").fetchone()[0])
+                        seen.append(row(connection, "SELECT said FROM version")[0])
             except psycopg.Error as error:
                 cut_off.append(str(error))
 
@@ -181,7 +181,7 @@ def test_a_load_that_is_killed_is_begun_anew_by_the_next_one(
     with drkeeper("load", captured, live, tmp_path) as process:
         with session(live) as connection:
             restoring = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'first__j9' AND query LIKE 'COPY%'"
-            eventually(lambda: connection.execute(restoring).fetchone()[0] > 0)
+            eventually(lambda: row(connection, restoring)[0] > 0)
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
     assert "first__j9" in databases_of(live)
