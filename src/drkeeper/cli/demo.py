@@ -37,7 +37,11 @@ def command(settings: Settings, *, keep: bool, folder: Path | None) -> None:
 
     settings.quiet_logging()
     where = folder or Path(tempfile.mkdtemp(prefix="drkeeper-demo-"))
+    tell = Telling()
     with opened(where, keep=keep) as platform:
-        failures = play(platform, Telling())
+        failures = play(platform, tell)
         if failures:
             raise VerificationFailed("the platform did not come back as it was: " + "; ".join(failures))
+        tell.say(f"[bold green]Everything is back.[/] The whole took {tell.elapsed_seconds:.0f} s.")
+        if keep:
+            platform.explain(tell.say)

@@ -52,10 +52,18 @@ def judged_rows(record: DrillRecord, measured: Measured, lost_at: datetime) -> t
     for name, promised, drilled, seconds in _figures(record, measured, lost_at):
         bound = promise.rto_seconds if name == "RTO" else promise.rpo_seconds
         verdict = judge(seconds, bound)
-        rows.append((name, promised, "-", duration(drilled), f"{duration(seconds)} ({verdict.verdict})"))
+        predicted = _predicted_rto(record, measured) if name == "RTO" else "-"
+        rows.append((name, promised, predicted, duration(drilled), f"{duration(seconds)} ({verdict.verdict})"))
         if not verdict.kept:
             missed.append(f"{name}: {duration(seconds)}, promised {promised}")
     return rows, missed
+
+
+def _predicted_rto(record: DrillRecord, measured: Measured) -> str:
+    """Servers start side by side, as they did in the drill; then the plan's own forecast."""
+    starts = [step.elapsed_seconds for step in record.steps if step.phase == "provision"]
+    median, slow = (seconds + max(starts, default=0.0) for seconds in measured.predicted_seconds)
+    return f"{duration(median)} to {duration(slow)}"
 
 
 def _figures(

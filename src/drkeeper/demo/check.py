@@ -8,13 +8,13 @@ from drkeeper.facts import Check, Verdict
 Snapshot = Mapping[str, Any]
 # What a snapshot of each SDK holds, and how it is called in one line.
 TRACKING = {
-    "experiments": "experiments",
-    "runs": "runs, with parameters, metrics and every step of the loss",
+    "experiments": "experiments by name",
+    "runs": "runs by id, with parameters, metrics and each step of the loss",
     "versions": "versions of the registered model",
-    "aliases": "aliases",
+    "aliases": "aliases of the registered model",
     "predictions": "predictions of the champion, loaded from the registry",
 }
-FEATURES = {"views": "feature views", "served": "customers' features, as served online"}
+FEATURES = {"views": "feature views", "served": "features of customers, as served online"}
 
 
 def compare_tracking(before: Snapshot, after: Snapshot) -> Iterator[Check]:
@@ -26,12 +26,12 @@ def compare_features(before: Snapshot, after: Snapshot) -> Iterator[Check]:
     """One check for each thing that Feast serves; a customer without a value is never served."""
     yield from (_check(f"feast.{key}", words, before[key], after[key]) for key, words in FEATURES.items())
     verdict: Verdict = "passed" if after["absent"] == 0 else "failed"
-    yield Check(subject="feast.absent", verdict=verdict, detail=f"{after['absent']} customers without features")
+    yield Check(subject="feast.absent", verdict=verdict, detail=f"customers without features: {after['absent']}")
 
 
 def _check(subject: str, words: str, before: Any, after: Any) -> Check:
     if before == after and before:
-        return Check(subject=subject, verdict="passed", detail=f"{len(before)} {words}: the same")
+        return Check(subject=subject, verdict="passed", detail=f"{words}: {len(before)}, the same")
     return Check(subject=subject, verdict="failed", detail=f"{words}: {_difference(before, after)}")
 
 

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from drkeeper.clock import monotonic_seconds
 from drkeeper.facts import Check
-from drkeeper.report.words import duration
 
 _MARKS = {"passed": "[green]✓[/]", "failed": "[bold red]✗[/]", "not checked": "[yellow]?[/]"}
 
@@ -31,7 +30,7 @@ class Telling:
     def act(self, title: str) -> None:
         """A heading, with its number and the time so far."""
         self._acts += 1
-        self.console.print(f"\n[bold cyan]{self._acts}  {title}[/]  [dim]{duration(self.elapsed_seconds)}[/]")
+        self.console.print(f"\n[bold cyan]{self._acts}  {title}[/]  [dim]at {self.elapsed_seconds:.0f} s[/]")
 
     def command(self, words: str) -> None:
         """What one would type for what happens now."""

@@ -36,11 +36,15 @@ class Worker:
         self._unread = b""
 
     def ask(self, task: str, **arguments: object) -> Answer:
-        """Do a task of the SDK's class (`seed`, `go_on`, `snapshot`), and wait for its answer.
+        """`begin` a task and wait for its `answer`."""
+        self.begin(task, **arguments)
+        return self.answer()
+
+    def begin(self, task: str, **arguments: object) -> None:
+        """Begin a task of the SDK's class (`seed`, `go_on`, `snapshot`).
 
         Raises:
-            CaptureFailed: The task failed, the process died, or it took longer than `TASK_SECONDS`.
-            ToolMissing: The SDK is not installed.
+            CaptureFailed: The process has died.
         """
         assert self._process.stdin is not None  # noqa: S101 - asked for with PIPE
         try:
@@ -48,10 +52,18 @@ class Worker:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise CaptureFailed(f"{self._sdk} ended: {stderr_tail(self._process)}") from error
+
+    def answer(self) -> Answer:
+        """Of the task that was begun first.
+
+        Raises:
+            CaptureFailed: The task failed, the process died, or it took too long.
+            ToolMissing: The SDK is not installed.
+        """
         answer: Answer = json.loads(self._line(START_SECONDS + TASK_SECONDS))
         if "error" in answer:
             kind = ToolMissing if answer["missing"] else CaptureFailed
-            raise kind(f"{task} in {self._sdk}: {answer['error']}", hint=answer["hint"])
+            raise kind(f"{self._sdk}: {answer['error']}", hint=answer["hint"])
         result: Answer = answer["result"]
         return result
 

@@ -1,0 +1,135 @@
+"""The demo, from its first server to its last: everything is back, and nothing is left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drkeeper.demo.check import compare_features, compare_tracking
+from drkeeper.demo.customers import load_customers
+from drkeeper.demo.stage import REPORTS, opened
+from drkeeper.demo.worker import started
+from drkeeper.errors import CaptureFailed, Refused
+from drkeeper.facts import findings
+
+DEMO = (sys.executable, "-m", "drkeeper", "demo", "--folder")
+TRACKING = {
+    "experiments": ["a"],
+    "runs": {"1": {"loss": [0.5]}, "2": {"loss": [0.4]}},
+    "versions": {"1": ["1", "READY"]},
+    "aliases": {"champion": "1"},
+    "predictions": {"7": 0.25},
+}
+FEATURES = {"views": ["v"], "served": {"1": [2.0, 3.5]}, "absent": 0}
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines and working folders of everything that runs in, or because of, a folder."""
+    return [line for line in _running() if str(folder) in line]
+
+
+def _running() -> Iterator[str]:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            place = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        if int(entry.name) != os.getpid():
+            yield f"{words} in {place}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_demo_brings_everything_back_and_leaves_its_reports_only(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    result = subprocess.run([*DEMO, folder], capture_output=True, text=True, timeout=220, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "✗" not in result.stdout
+    for subject in ("mlflow.runs", "mlflow.predictions", "feast.served"):
+        assert f"✓ {subject}" in result.stdout
+    assert "kill -9" in result.stdout
+    assert "Everything is back." in result.stdout
+    assert sorted(path.name for path in folder.iterdir()) == sorted(REPORTS)
+    assert json.loads((folder / "report.json").read_text())["policy"] == "churn-platform"
+    assert processes_of(folder) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with subprocess.Popen([*DEMO, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        deadline = time.monotonic() + 60
+        while not (folder / "redis/data").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(1)
+        assert processes_of(folder), "the servers were up when the signal came"
+        demo.send_signal(signal.SIGINT)
+        said, complained = demo.communicate(timeout=60)
+    assert demo.returncode == 130, said + complained
+    assert not folder.exists()
+    assert processes_of(folder) == []
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(Refused, match=r"thesis\.txt"), opened(tmp_path, keep=False):
+        pytest.fail("it must not open")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_reports_of_an_earlier_demo_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("old")
+    with opened(tmp_path, keep=False):
+        (tmp_path / "drkeeper.yaml").write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_same_platform_has_no_findings() -> None:
+    checks = [*compare_tracking(TRACKING, TRACKING), *compare_features(FEATURES, FEATURES)]
+    assert {check.verdict for check in checks} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("runs", {"1": {"loss": [0.5]}}, "1 lost"),
+        ("runs", {"1": {"loss": [0.5]}, "2": {"loss": [0.4000001]}}, "1 different"),
+        ("predictions", {"7": 0.2500001}, "1 different"),
+        ("aliases", {}, "1 lost"),
+    ],
+)
+def test_whatever_differs_in_mlflow_is_a_finding(key: str, value: object, words: str) -> None:
+    failed = findings(compare_tracking(TRACKING, {**TRACKING, key: value}))
+    assert [check.subject for check in failed] == [f"mlflow.{key}"]
+    assert words in failed[0].detail
+
+
+def test_a_customer_without_features_is_a_finding_even_where_it_was_so_before() -> None:
+    empty = {**FEATURES, "served": {"1": [None, None]}, "absent": 1}
+    assert [check.subject for check in findings(compare_features(empty, empty))] == ["feast.absent"]
+
+
+def test_nothing_before_proves_nothing() -> None:
+    nothing = {"views": [], "served": {}, "absent": 0}
+    assert len(findings(compare_features(nothing, nothing))) == 2
+
+
+def test_the_customers_are_those_of_cdnow() -> None:
+    customers = load_customers()
+    assert len(customers) == 2357
+    assert customers[0].features == (2.0, 30.43, 38.86, 22.35)
+    assert 0.3 < sum(customer.churned for customer in customers) / len(customers) < 0.9
+
+
+def test_a_worker_that_cannot_start_says_so_and_repeats_no_secret(tmp_path: Path) -> None:
+    endpoint = {"host": "127.0.0.1", "port": 1, "password": "not-to-be-seen"}
+    with started("tracking", endpoint, tmp_path) as worker, pytest.raises(CaptureFailed, match="'user'") as caught:
+        worker.ask("snapshot")
+    assert "not-to-be-seen" not in str(caught.value)
