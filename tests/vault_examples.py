@@ -31,6 +31,7 @@ class FaultyStore:
     def __init__(self, inner, method, at, error=None, *, after=False, keep_on=False):
         self.inner = inner
         self.url = inner.url
+        self.needs_flush = inner.needs_flush
         self.struck = 0
         self.stalled = threading.Event()
         self.go_on = threading.Event()

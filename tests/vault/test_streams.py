@@ -367,3 +367,50 @@ def test_reading_a_policy_does_not_pay_for_obstore():
     code = "import sys, drkeeper.vault.store; print('obstore' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.strip() == "False"
+
+
+# --- power cuts ---
+
+
+@pytest.fixture
+def torn(vault, local_regions, tmp_path):
+    """A committed point; then a session that a power cut ended, which left a frame with its length and no bytes."""
+    kept = write_point(vault, {"dump": bytes_of(1, 2 * MIB)})
+    with vault.writing(HeldLease()) as writer:
+        ref, _ = writer.write(blocks(bytes_of(2, 5 * MIB)))
+        file = frame_files(tmp_path / "near", vault, ref)[0]
+        file.write_bytes(bytes(file.stat().st_size))
+        (note,) = local_regions["near"].list("sessions/")
+        ended = local_regions["near"].get(note.key)
+    local_regions["near"].put(note.key, ended)
+    return kept, note.key
+
+
+def test_after_a_power_cut_nothing_is_built_on_what_it_may_have_torn(vault, torn, monkeypatch):
+    kept, _ = torn
+    monkeypatch.setattr("drkeeper.vault.sessions._boot_id", lambda: "another boot")
+    again = write_point(vault, {"dump": bytes_of(2, 5 * MIB)}, point_id="b00000000000")
+    assert b"".join(vault.read(stream_of(again, "dump").ref)) == bytes_of(2, 5 * MIB)
+    assert b"".join(vault.read(stream_of(kept, "dump").ref)) == bytes_of(1, 2 * MIB)
+    assert list(vault.primary.list("sessions/")) == []
+
+
+def test_a_note_that_the_power_cut_tore_counts_as_one(vault, torn, monkeypatch):
+    _, note = torn
+    vault.primary.put(note, b"")
+    again = write_point(vault, {"dump": bytes_of(2, 5 * MIB)}, point_id="b00000000000")
+    assert b"".join(vault.read(stream_of(again, "dump").ref)) == bytes_of(2, 5 * MIB)
+
+
+def test_after_a_crash_without_a_power_cut_the_frames_are_used_again(vault):
+    def chunks():
+        yield from blocks(bytes_of(2, 12 * MIB))
+        raise CaptureFailed("killed")
+
+    with pytest.raises(CaptureFailed), vault.writing(HeldLease()) as writer:
+        writer.write(chunks())
+    assert len(list(vault.primary.list("sessions/"))) == 1
+    again = write_point(vault, {"dump": bytes_of(2, 12 * MIB)}, point_id="b00000000000")
+    assert stream_of(again, "dump").stored_bytes < 9 * MIB
+    assert b"".join(vault.read(stream_of(again, "dump").ref)) == bytes_of(2, 12 * MIB)
+    assert list(vault.primary.list("sessions/")) == []

@@ -10,6 +10,7 @@ PROOFS = "proofs/"
 PINS = "pins/"
 LEASES = "leases/"
 DRILLS = "drills/"
+SESSIONS = "sessions/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:

@@ -36,6 +36,7 @@ class ObjectStore:
         self.url = options.url
         self._options = options
         self._folder = options.local_folder
+        self.needs_flush = self._folder is not None
         self._memory = obstore_stores.MemoryStore() if options.url.startswith("memory:") else None
         self._opened: Any = None
 

@@ -45,6 +45,8 @@ class Store(Protocol):
 
     url: str
     """Where it is, without secrets; for messages."""
+    needs_flush: bool
+    """Whether a power cut may take, or tear, what was written since the last `flush`."""
 
     def prepare(self) -> None:
         """Make what must exist before the first write (a local folder). Buckets are made by their owner."""

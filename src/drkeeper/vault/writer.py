@@ -18,6 +18,7 @@ from drkeeper.vault.header import Header
 from drkeeper.vault.index import FrameIndex, IndexWriter
 from drkeeper.vault.layout import POINTS, frame_key, index_key, point_key
 from drkeeper.vault.records import pack, unpack
+from drkeeper.vault.sessions import Sessions
 from drkeeper.vault.store import Store, create_once
 
 IN_FLIGHT_BYTES = 16 << 20
@@ -46,14 +47,17 @@ class Writer:
         self._hash_key = hash_key
         self._claim = claim
         self._known = FrameIndex()
+        self._sessions = Sessions(store, codec, hash_key)
+        self._note = ""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vault-write")
         self._budget = _Budget(IN_FLIGHT_BYTES)
         self._putting: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        """List what is there."""
+        """Deal with what a power cut left, and list what is there."""
         self._claim.check()
+        self._note = self._sessions.begin()
         self._known = FrameIndex.load(self._store)
         return self
 
@@ -62,6 +66,8 @@ class Writer:
     ) -> None:
         """Join the workers."""
         self._pool.shutdown(cancel_futures=True)
+        if kind is None:
+            self._sessions.end(self._note)
 
     def write(self, chunks: Iterable[bytes], *, on_bytes: Callable[[int], None] | None = None) -> tuple[StreamRef, int]:
         """Store one stream; only frames that the vault lacks are written.
