@@ -106,11 +106,24 @@ def restore(system: RedisSystem, captured: Captured, staging: str = "s1") -> Non
     system.switch(captured.record, staging)
 
 
-def contents(server: ValkeyServer) -> dict[tuple[int, bytes], tuple[bytes, int]]:
-    """Everything that a server holds, by DUMP, with the time of expiry; the heartbeat left out."""
-    found = {}
+def contents(server: ValkeyServer) -> dict[tuple[int, bytes], object]:
+    """Everything that a server holds, with the time of expiry, whatever the encoding and order inside it."""
+    found: dict[tuple[int, bytes], object] = {}
     for database in range(16):
         with client(server, db=database) as each:
             for key in each.scan_iter(count=1000):
-                found[database, key] = (each.dump(key)[:-10], each.pexpiretime(key))
+                found[database, key] = (_value(each, key), each.pexpiretime(key))
     return found
+
+
+def _value(each: redis.Redis, key: bytes) -> object:
+    match each.type(key):
+        case b"hash":
+            fields = each.hgetall(key)
+            return fields, each.execute_command("HPEXPIRETIME", key, "FIELDS", len(fields), *sorted(fields))
+        case b"set":
+            return each.smembers(key)
+        case b"stream":  # its dump holds when a consumer was last seen, which differs on a replica
+            return each.xrange(key), each.xinfo_groups(key)
+        case _:
+            return each.dump(key)[:-10]

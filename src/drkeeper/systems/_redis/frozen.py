@@ -28,6 +28,8 @@ from drkeeper.systems._redis.scan import Tally, command_blocks
 
 RDB_STREAM = "dump.rdb"
 COMMAND_STREAM = "dump.resp"
+# Where INFO is refused: old enough for no server to mind, new enough for every kind of data (Valkey 9.1).
+_ASSUMED_VERSION = "9.1.0"
 _RDB_HINT = "cat > dump.rdb  # into the data folder of a stopped server with `appendonly no`; then start it"
 _COMMAND_HINT = "redis-cli --pipe"
 
@@ -136,7 +138,7 @@ def _fork(control: Connection, options: Options, node: Node, stack: ExitStack) -
     saving = _save_running(before)
     asked_at = clock.now()
     try:
-        begin(link, options)
+        begin(link, options, before.fields.get("valkey_version", "") or _ASSUMED_VERSION)
     except SystemUnreachable as error:
         raise CaptureFailed(f"the server did not fork for us: {error}") from error
     after = read_after(control, before)

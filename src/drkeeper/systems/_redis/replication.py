@@ -33,8 +33,14 @@ class Payload:
     end_mark: bytes
 
 
-def begin(link: Connection, options: Options) -> None:
+def begin(link: Connection, options: Options, server_version: str) -> None:
     """Handshake up to `+FULLRESYNC`, at which the server forks.
+
+    Args:
+        link: A connection for this alone.
+        options: Of the system.
+        server_version: The server's own, which we claim to be: Valkey 9.1 writes an older RDB for a replica that
+            tells none, and fails where data (hash fields with a TTL) do not fit into that.
 
     Raises:
         ReplicationRefused: It will not do this for us, now or ever.
@@ -45,6 +51,8 @@ def begin(link: Connection, options: Options) -> None:
         link.call_quietly("REPLCONF", *capability)
     if options.export_for_version:
         link.call("REPLCONF", "version", options.export_for_version)
+    elif server_version:
+        link.call_quietly("REPLCONF", "version", server_version)
     link.send_command("PSYNC", "?", "-1")
     link.set_timeout(options.fork_timeout_seconds)
     answer = _line_after_keepalives(link)
