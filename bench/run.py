@@ -27,7 +27,7 @@ RATES = {"postgres": "40MiB/s", "redis": "8MiB/s"}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small data, one round; README.md stays as it is")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each candidate has its turn")
     options = parser.parse_args()
     size, rounds = (QUICK, 1) if options.quick else (FULL, options.rounds)
     began = time.monotonic()
