@@ -51,6 +51,9 @@ def test_an_empty_table_is_its_heading():
 
 def test_a_record_is_one_line_a_column():
     assert shown(ROWS[0], "table") == "Id     a1\nSize   1.2 MB\nProof  stored\n"
+    out = io.StringIO()
+    show({"rto_seconds": 5}, "table", [Column("rto_seconds", "RTO")], stream=out)
+    assert out.getvalue() == "RTO  5\n"
 
 
 @pytest.mark.parametrize("output", ["json", "yaml"])

@@ -12,6 +12,8 @@ import click
 Output = Literal["table", "wide", "json", "yaml"]
 Row = Mapping[str, Any]
 
+ACRONYMS = {"ID", "RTO", "RPO"}
+
 output_option = click.option(
     "-o",
     "--output",
@@ -86,7 +88,7 @@ def table_lines(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
 
 def record_lines(record: Row, columns: Sequence[Column]) -> list[str]:
     """One line a column: its title and the value."""
-    titles = [column.title.capitalize() or column.key.replace("_", " ").capitalize() for column in columns]
+    titles = [_sentence_case(column.title or column.key.replace("_", " ")) for column in columns]
     width = max((len(title) for title in titles), default=0)
     return [f"{title:<{width}}  {column.cell(record)}" for title, column in zip(titles, columns, strict=True)]
 
@@ -137,6 +139,10 @@ def human_time(moment: datetime) -> str:
     from datetime import UTC
 
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _sentence_case(title: str) -> str:
+    return title if title in ACRONYMS else title.capitalize()
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> list[str]:

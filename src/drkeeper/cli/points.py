@@ -42,7 +42,7 @@ def list_points(settings: Settings, output: Output) -> None:
     vault, now = _open(settings), clock.now()
     listing, held, pins = catalog.list_points(vault), catalog.holders(vault), catalog.pins(vault)
     rows = []
-    for point in listing.points:
+    for point in sorted(listing.points, key=lambda point: point.created_at):
         row = point_row(point, held.get(point.point_id, ()), len(vault.regions.stores), now)
         proven = standing_row(catalog.proof_of(vault, point.point_id), pins.get(point.point_id), now)
         rows.append({**row, **proven})
@@ -82,13 +82,11 @@ def show_point(settings: Settings, point_id: str, output: Output) -> None:
 @pass_settings
 def pin(settings: Settings, point_id: str, reason: str) -> None:
     """Keep a recovery point, whatever retention says."""
-    import getpass
-
     from drkeeper import catalog
 
     vault = _open(settings)
     point = catalog.find_point(vault, point_id, allow_partial=True)
-    made = catalog.pin(vault, point.point_id, who=getpass.getuser(), why=reason)
+    made = catalog.pin(vault, point.point_id, who=_who(), why=reason)
     click.echo(f"{point.point_id} is pinned: {made.why}")
 
 
@@ -128,6 +126,17 @@ def forget(settings: Settings, point_id: str, yes: bool) -> None:
     confirm(f"Forget {point.point_id}, {size} of {human_time(point.as_of)}? It cannot be restored afterwards.", yes=yes)
     _forget(vault, point, policy.vault.lease.total_seconds())
     click.echo(f"{point.point_id} is forgotten; `drkeeper prune` frees its space")
+
+
+def _who() -> str:
+    """The user's name; the number where the machine has no name for it, as in many containers."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _forget(vault: "Vault", point: "RecoveryPoint", lease_seconds: float) -> None:

@@ -7,7 +7,7 @@ import click
 
 from drkeeper.errors import DrkeeperError
 
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 2.0
 
 
 def point_ids(context: click.Context, incomplete: str) -> list[Any]:
