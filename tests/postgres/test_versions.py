@@ -1,5 +1,6 @@
 """An older server is backed up by its own client programs and restored into a newer one."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,14 +20,18 @@ OLDER = sorted(
 
 
 @pytest.fixture
-def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
+def older(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     if not OLDER:
         pytest.skip("no PostgreSQL before 18 under /usr/lib/postgresql")
-    with monkeypatch.context() as patched:
+    # Before 16 PostgreSQL walks to its current folder by name, so the folders above must be open to its user.
+    with tempfile.TemporaryDirectory(prefix="drkeeper-test-") as folder, monkeypatch.context() as patched:
+        Path(folder).chmod(0o755)
         patched.setattr(sandbox, "_wheel_folder", lambda: OLDER[0].parent)
-        server = sandbox.start(tmp_path / "older")
-    yield server
-    server.stop()
+        server = sandbox.start(Path(folder) / "older")
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def test_an_older_server_is_dumped_by_its_own_version_and_restored_into_a_newer(
@@ -65,8 +70,8 @@ def tools_folder(folder: Path, version: str) -> Path:
 
 
 def test_the_lowest_version_that_is_new_enough_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drkeeper.systems._postgres.tools._places", lambda: iter(folders))
     folders = [tools_folder(tmp_path / v, v) for v in ("14.9", "99.1", "17.2", "18beta1")]
+    monkeypatch.setattr("drkeeper.systems._postgres.tools._places", lambda: iter(folders))
     assert find_tools(None, minimum_major=16).version == "17.2"
     assert find_tools(None, minimum_major=18).version == "18beta1"
     with pytest.raises(ToolMissing, match=r"100 or newer are needed; found: 14\.9 in .*, 99\.1 in "):

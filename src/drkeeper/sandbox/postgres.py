@@ -2,7 +2,8 @@
 
 PostgreSQL refuses to run as root. There the server runs as `nobody`, from inside its data folder: it is told
 `/proc/self/cwd`, so it never walks the folders above, which are closed to it more often than not (mode 0700 is
-what `mkdtemp` gives). The wheel's own `get_server()` makes a system user and opens those folders; we do not.
+what `mkdtemp` gives; servers before 16 would walk them all the same). The wheel's own `get_server()` makes a
+system user and opens those folders; we do not.
 """
 
 import os

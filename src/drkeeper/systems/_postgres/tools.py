@@ -51,7 +51,11 @@ def find_tools(bin_folder: Path | None, *, minimum_major: int) -> Tools:
     Raises:
         ToolMissing: None is new enough; the message says what was found where.
     """
-    found = list(_tools_in([bin_folder] if bin_folder else _places()))
+    found = []
+    for tools in _tools_in([bin_folder] if bin_folder else _places()):
+        found.append(tools)
+        if tools.major == minimum_major:
+            break
     fit = [tools for tools in found if tools.major >= minimum_major]
     if fit:
         return min(fit, key=lambda tools: tools.major)
