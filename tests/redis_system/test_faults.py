@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.redis_system.conftest import Captured, capture, client, restore
+from tests.redis_system.proxy import Proxy
 
 from drkeeper import clock
 from drkeeper.errors import CaptureFailed, DrkeeperError, LoadFailed, Refused, SystemUnreachable, VerificationFailed
@@ -18,8 +20,6 @@ from drkeeper.facts import findings
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.sandbox.redis import ValkeyServer
 from drkeeper.systems.redis import Options, RedisSystem
-from tests.redis_system.conftest import Captured, capture, client, restore
-from tests.redis_system.proxy import Proxy
 
 
 @pytest.fixture
@@ -272,7 +272,9 @@ def _advertised(port: int) -> Iterator[None]:
     mark = module.SwitchMark
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Connection, "call", call)
-        patch.setattr(module, "SwitchMark", lambda **fields: mark(**{**fields, **({"port": port} if fields.get("port") else {})}))
+        patch.setattr(
+            module, "SwitchMark", lambda **fields: mark(**{**fields, **({"port": port} if fields.get("port") else {})})
+        )
         yield
 
 

@@ -6,14 +6,14 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
+from tests.redis_system.conftest import capture, client, contents, restore
+from tests.redis_system.proxy import Proxy
+from tests.redis_system.test_round_trip import fill
 
 from drkeeper import clock
 from drkeeper.errors import CaptureFailed
 from drkeeper.facts import compare, findings
 from drkeeper.heartbeat import Heartbeat
-from tests.redis_system.conftest import capture, client, contents, restore
-from tests.redis_system.proxy import Proxy
-from tests.redis_system.test_round_trip import fill
 
 # As docs/adr/0022-redis-users.md gives them.
 BACKUP_USER = (

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.redis_system.conftest import capture, client, contents, restore
 
 from drkeeper import clock
 from drkeeper.facts import compare, findings
 from drkeeper.sandbox.redis import ValkeyServer
-from tests.redis_system.conftest import StartServer, capture, client, contents, restore
 
 
 def fill(server: ValkeyServer) -> None:
