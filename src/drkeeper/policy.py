@@ -95,7 +95,7 @@ class RetentionPolicy(Section):
     @model_validator(mode="after")
     def _keeps_something(self) -> "RetentionPolicy":
         if not any((self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly, self.keep_yearly)):
-            raise ValueError("these rules say nothing; give one, such as keep_last: 3, or leave the section out to keep every point")
+            raise ValueError("these rules say nothing; give one (keep_last: 3), or leave the section out to keep all")
         return self
 
 
