@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from typing import Self
 
 
 class Proxy:
@@ -37,7 +38,7 @@ class Proxy:
     def aim(self, port: int) -> None:
         self.aimed_at = port
 
-    def __enter__(self) -> "Proxy":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
