@@ -46,10 +46,10 @@ def _running() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_the_demo_brings_everything_back_and_leaves_its_reports_only(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    result = subprocess.run([*DEMO, folder], capture_output=True, text=True, timeout=220, check=False)
+    result = subprocess.run([*DEMO, folder], capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "✗" not in result.stdout
     for subject in ("mlflow.runs", "mlflow.predictions", "feast.served"):
