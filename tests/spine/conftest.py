@@ -34,7 +34,7 @@ class Platform:
     def policy_file(self):
         return self.folder / "drkeeper.yaml"
 
-    def write_policy(self, *, rto="1h", rpo="24h", lease="2s", encrypted=True, postgres_port=None, more=""):
+    def write_policy(self, *, rto="1h", rpo="24h", lease="30s", encrypted=True, postgres_port=None, more=""):
         encryption = (
             f"  encryption:\n    recipients: [{self.recipient}]\n    identity: ${{env:AGE_IDENTITY}}\n"
             if encrypted

@@ -13,6 +13,13 @@ from drkeeper.wiring import open_vault
 
 KILLS = 30
 RESTORE_KILLS = 8
+LEASE_SECONDS = 2
+
+
+@pytest.fixture(autouse=True)
+def short_lease(platform):
+    """A dead process blocks the next one for so long only."""
+    platform.write_policy(lease=f"{LEASE_SECONDS}s")
 
 
 def make_slow(platform, rate="2MB/s"):
@@ -65,10 +72,10 @@ def test_a_backup_killed_at_any_instant_leaves_every_committed_point_whole(platf
         process.communicate()
         points = assert_every_point_is_intact(platform)
         orphans += frame_count(platform) > before[0] and len(points) == before[1]
-        time.sleep(1)
     assert struck >= KILLS // 2, "too few kills found the process alive"
     assert orphans >= 3, "no kill struck between the first frame and the commit"
     expected = platform.contents()
+    platform.write_policy()
     platform.run("backup", "--wait", "30s")
     platform.destroy()
     platform.run("restore", "--yes")
@@ -94,7 +101,7 @@ def test_a_restore_killed_at_any_instant_is_resumed_to_the_same_end(platform):
         process.kill()
         killed = process.wait() == -signal.SIGKILL
         process.communicate()
-        time.sleep(2.5)  # the dead process's leases end
+        time.sleep(LEASE_SECONDS + 0.2)  # the dead process's leases end
         if killed:
             again = subprocess.run(
                 platform.command("restore", "--resume", "--yes"),
@@ -137,10 +144,10 @@ def test_of_two_backups_at_once_one_is_told_who_holds_the_lease(platform):
 def test_a_paused_backup_whose_lease_went_to_another_publishes_nothing(platform):
     make_slow(platform, rate="500kB/s")
     paused = started(platform, "backup")
-    wait_for(lambda: (platform.folder / "vault/here/leases/write").exists())
+    wait_for((platform.folder / "vault/here/leases/write").exists)
     time.sleep(0.5)
     paused.send_signal(signal.SIGSTOP)
-    time.sleep(3)
+    time.sleep(LEASE_SECONDS + 0.2)
     other = platform.json("backup", "--wait", "30s", "--system", "online-store")
     paused.send_signal(signal.SIGCONT)
     _, errors = paused.communicate(timeout=60)
@@ -152,7 +159,7 @@ def test_a_paused_backup_whose_lease_went_to_another_publishes_nothing(platform)
 def test_a_terminated_backup_ends_at_once_and_publishes_nothing(platform):
     make_slow(platform, rate="200kB/s")
     process = started(platform, "backup")
-    wait_for(lambda: (platform.folder / "vault/here/leases/write").exists())
+    wait_for((platform.folder / "vault/here/leases/write").exists)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
@@ -185,7 +192,7 @@ def test_an_unfinished_restore_can_be_given_up_and_leaves_nothing_beside_the_liv
     wait_for(lambda: any((platform.folder / "vault").glob("*/journals/*/000001.json")))
     process.kill()
     process.communicate()
-    time.sleep(2.5)
+    time.sleep(LEASE_SECONDS + 0.2)
     platform.run("restore", "--give-up", "--yes")
     with platform.connect("postgres") as admin:
         names = [row[0] for row in admin.execute("SELECT datname FROM pg_database")]

@@ -1,7 +1,6 @@
 """A drill measures, proves, cleans up, and cannot touch production."""
 
 import json
-import os
 from pathlib import Path
 
 
@@ -37,7 +36,7 @@ def test_a_drill_measures_rto_and_rpo_from_data_and_leaves_nothing(platform):
         assert 0 < system["rpo_seconds"] < 600
     assert record["rpo_seconds"] == max(system["rpo_seconds"] for system in record["systems"])
     assert {check["verdict"] for check in record["clean_up"]} == {"passed"}
-    assert os.listdir(platform.folder / "sandbox") == []
+    assert list((platform.folder / "sandbox").iterdir()) == []
     assert platform.contents() == before
     files = {file.suffix for file in (platform.folder / "reports").iterdir()}
     assert files == {".json", ".md", ".html"}
