@@ -287,3 +287,14 @@ def test_small_records_reach_every_region(vault, regions):
     assert replicate_records(vault) == 1
     assert replicate_records(vault) == 0
     assert point.point_id in catalog.pins(Vault.open({"far": regions["far"]}))
+
+
+def test_a_damaged_pin_still_pins_and_a_damaged_proof_proves_nothing(vault, regions):
+    point = write_point(vault, {"dump": b"x"})
+    catalog.pin(vault, point.point_id, who="somebody", why="an audit")
+    verify_points(vault, [point])
+    (proof,) = regions["near"].list(f"proofs/{point.point_id}/")
+    for key in (proof.key, f"pins/{point.point_id}.json"):
+        regions["near"].put(key, regions["near"].get(key).replace(b"stored", b"usable").replace(b"audit", b"idiot"))
+    assert catalog.proof_of(vault, point.point_id).level is None
+    assert "damaged" in catalog.pins(vault)[point.point_id].why

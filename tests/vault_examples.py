@@ -76,6 +76,9 @@ class FaultyStore:
     def delete(self, keys):
         return self._call("delete", keys)
 
+    def discard_unfinished(self, before):
+        return self._call("discard_unfinished", before)
+
     def flush(self):
         return self._call("flush")
 

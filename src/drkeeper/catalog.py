@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Literal, get_args
 
@@ -13,7 +13,7 @@ from drkeeper import clock
 from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, VaultUnreachable
 from drkeeper.facts import Check
 from drkeeper.recovery_point import Record, RecoveryPoint
-from drkeeper.vault.layout import PINS, POINTS, PROOFS, point_id_of, point_key, time_text
+from drkeeper.vault.layout import PINS, POINTS, PROOFS, object_id, point_id_of, point_key, time_text
 from drkeeper.vault.vault import Vault
 
 Level = Literal["stored", "intact", "restorable", "usable"]
@@ -160,7 +160,12 @@ def record_proof(vault: Vault, proof: Proof) -> None:
 
 def proofs_of(vault: Vault, point_id: str) -> tuple[Proof, ...]:
     """All that were recorded of a point, oldest first."""
-    proofs = [vault.read_record(key, Proof) for key in vault.record_keys(f"{PROOFS}{point_id}/")]
+    proofs = []
+    for key in vault.record_keys(f"{PROOFS}{point_id}/"):
+        try:
+            proofs.append(vault.read_record(key, Proof))
+        except (FrameMissing, RecordCorrupt):
+            continue  # a damaged proof proves nothing
     return tuple(sorted(proofs, key=lambda proof: proof.at))
 
 
@@ -203,9 +208,17 @@ def unpin(vault: Vault, point_id: str) -> None:
 
 
 def pins(vault: Vault) -> dict[str, Pin]:
-    """All pins, by point id."""
-    found = (vault.read_record(key, Pin) for key in vault.record_keys(PINS))
-    return {made.point_id: made for made in found}
+    """All pins, by point id. A damaged one still pins: its name says what."""
+    found = {}
+    for key in vault.record_keys(PINS):
+        point_id = object_id(key)
+        try:
+            found[point_id] = vault.read_record(key, Pin)
+        except FrameMissing:
+            continue  # taken away since it was listed
+        except RecordCorrupt as error:
+            found[point_id] = Pin(point_id=point_id, who="unknown", why=str(error), at=datetime.fromtimestamp(0, UTC))
+    return found
 
 
 def _pin_key(point_id: str) -> str:

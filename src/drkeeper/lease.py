@@ -232,11 +232,13 @@ def _acquire_within(store: Store, name: str, ttl_seconds: float, holder: str, wa
 
 def _keep(lease: Lease, done: threading.Event, every_seconds: float) -> None:
     """Renew until told to stop. A store that is away is asked again; `check` knows when it has been too long."""
-    while not done.wait(every_seconds):
+    wait_seconds = every_seconds
+    while not done.wait(wait_seconds):
         try:
             lease.renew()
+            wait_seconds = every_seconds
         except VaultUnreachable:
-            continue
+            wait_seconds = every_seconds / 4
         except LeaseLost:
             return
 

@@ -7,7 +7,7 @@ younger than the grace age stay: they may belong to a backup that is not committ
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from drkeeper import catalog
@@ -23,6 +23,7 @@ from drkeeper.vault.writer import Claim
 GRACE = timedelta(hours=24)
 SWEEP_AT_MOST = 200_000  # objects a region and run, so that a plan fits in memory; the rest goes next time
 BATCH = 500
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PrunePlan:
         forgotten: The points that go.
         kept: Ids of those that stay: should another appear meanwhile, the sweep stops.
         sweeps: By region.
+        before: Nothing younger than this goes.
         unavailable: Regions that cannot be pruned now, and why.
     """
 
@@ -49,6 +51,7 @@ class PrunePlan:
     forgotten: tuple[RecoveryPoint, ...]
     kept: frozenset[str]
     sweeps: Mapping[str, Sweep]
+    before: datetime = LONG_AGO
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -81,6 +84,7 @@ def plan_prune(vault: Vault, rules: Rules, *, now: datetime, grace: timedelta = 
             region: _sweep_of(vault, region, frames, indices, before=now - grace)
             for region in vault.regions.available()
         },
+        before=now - grace,
         unavailable=vault.regions.unavailable,
     )
 
@@ -103,6 +107,8 @@ def carry_out(vault: Vault, plan: PrunePlan, claim: Claim) -> None:
             claim.check()
             _nothing_new(vault, plan)
             stores[region].delete(batch)
+        claim.check()
+        stores[region].discard_unfinished(plan.before)
     for point in plan.forgotten:
         _drop_notes(vault, point)
 

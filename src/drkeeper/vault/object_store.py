@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from obstore import store as obstore_stores
 from drkeeper.errors import DrkeeperError, VaultFull, VaultUnreachable
 from drkeeper.vault.store import Entry, ObjectMissing, StoreOptions
 
+UNFINISHED = re.compile(r"#\d+$")
 DELETE_BATCH = 1000  # S3's own bound of one DeleteObjects
 FULL = re.compile(
     r"os error (28|122)\b|\b507\b|Insufficient Storage|QuotaExceeded|StorageFull|disk full", re.IGNORECASE
@@ -90,6 +91,17 @@ class ObjectStore:
                     obstore.delete(self._backend, batch)
             except ObjectMissing:
                 continue
+
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove a local folder's `name#1` files, which obstore writes before it renames them."""
+        if self._folder is None:
+            return 0
+        with _translated(self.url):
+            unfinished = [file for file in self._folder.rglob("*#*") if UNFINISHED.search(file.name)]
+            old = [file for file in unfinished if file.stat().st_mtime < before.timestamp()]
+            for file in old:
+                file.unlink(missing_ok=True)
+        return len(old)
 
     def flush(self) -> None:
         """Make a local folder's file system write everything out: obstore does not sync what it writes."""

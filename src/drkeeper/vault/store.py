@@ -79,6 +79,10 @@ class Store(Protocol):
         """Remove objects; those that are not there are passed over."""
         ...
 
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove what writers that were killed before then left half-written, where nobody lists it; how many."""
+        ...
+
     def flush(self) -> None:
         """Return when everything written so far would survive a power cut; nothing to do on object storage."""
         ...

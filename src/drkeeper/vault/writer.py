@@ -5,7 +5,7 @@ One caller's thread reads and cuts each stream; worker threads, shared by all st
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -99,6 +99,8 @@ class Writer:
         finally:
             for _, future in pending:
                 future.cancel()
+            if isinstance(chunks, Generator):
+                chunks.close()  # ends the program that feeds it, also when it is the store that failed
         index_id, packed = index.finish()
         self._claim.check()
         self._store.put(index_key(index_id), packed)
