@@ -45,6 +45,10 @@ def by_replication(options: Options, scratch: Scratch, rdb: Path) -> None:
                 listener.close()
                 state = _give_up(options, scratch, keys_before)
                 raise LoadFailed(f"{error}; {state}", hint=error.hint) from error
+            except BaseException:  # an interrupt: the target must not go on looking for us
+                listener.close()
+                _give_up(options, scratch, keys_before)
+                raise
         _end_unfinished(control, scratch)
         _persist(control)
 
