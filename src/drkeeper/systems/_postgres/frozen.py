@@ -67,15 +67,11 @@ class FrozenPostgres:
     def streams(self) -> Iterator[Stream]:
         """Roles and tablespaces, the databases' properties, then each database in pg_dump's custom format."""
         if self._options.globals:
-            hint = (
-                "psql -X -d postgres  # roles that exist get the source's attributes, and passwords where they are kept"
-            )
-            yield Stream(GLOBALS, _globals(self._options, self._tools), restore_hint=hint)
+            yield Stream(GLOBALS, _globals(self._options, self._tools), restore_hint="psql -X -d postgres")
         properties = [read_properties(view.connection, view.database) for view in self._views]
         text = json.dumps(properties, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-        yield Stream(
-            DATABASES, iter([text.encode()]), restore_hint="cat  # for people: `pg_restore --create` has it too"
-        )
+        # Only for us, and for people to read: `pg_restore --create` finds the same inside of the dump.
+        yield Stream(DATABASES, iter([text.encode()]), restore_hint="cat")
         for view in self._views:
             yield Stream(
                 dump_name(view.database),
