@@ -5,8 +5,8 @@ holds all of its frames. Runs under the lease `write`, like everything that adds
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from drkeeper import catalog
@@ -15,6 +15,7 @@ from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
 from drkeeper.vault.layout import PINS, PROOFS, index_key
+from drkeeper.vault.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim
 
@@ -145,22 +146,3 @@ class _Copier:
             self.frames += 1
             self.copied_bytes += len(stored)
         return len(stored)
-
-
-def run_bounded(
-    pool: ThreadPoolExecutor, work: Callable[[FrameSpan], int], spans: Iterable[FrameSpan], *, at_once: int
-) -> Iterator[int]:
-    """Results as they come, with so many spans asked for at most. The first failure ends it."""
-    running: set[Future[int]] = set()
-    try:
-        for span in spans:
-            running.add(pool.submit(work, span))
-            if len(running) >= at_once:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    finally:
-        for future in running:
-            future.cancel()

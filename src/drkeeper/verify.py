@@ -17,8 +17,8 @@ from drkeeper.errors import FrameCorrupt, FrameMissing, VaultUnreachable
 from drkeeper.facts import Check, Verdict
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord
-from drkeeper.replicate import run_bounded
 from drkeeper.vault.index import FrameIndex, FrameSpan
+from drkeeper.vault.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 
 VERIFY_THREADS = 4
