@@ -25,7 +25,7 @@ from drkeeper.systems._redis.observed import HEARTBEAT_KEY, live_facts
 from drkeeper.systems._redis.options import Options
 from drkeeper.systems._redis.rdb import RdbCheck, RdbInvalid, checked, newest_loadable
 from drkeeper.systems._redis.resp import RespError, connect
-from drkeeper.systems._redis.spool import missing_bytes, scratch_folder, scratch_for
+from drkeeper.systems._redis.spool import forget_earlier, missing_bytes, scratch_folder, scratch_for
 
 __all__ = ["Options", "RedisSystem", "open_system"]
 
@@ -84,6 +84,7 @@ class RedisSystem:
             LoadFailed: The scratch folder has no room, or the target is too old for this RDB.
         """
         scratch = scratch_for(self._options, self.name, staging)
+        forget_earlier(self._options, self.name)
         name = self._stream_name(streams.names())
         missing = missing_bytes(scratch_folder(self._options), streams.size_bytes(name))
         if missing:
@@ -109,12 +110,17 @@ class RedisSystem:
     def switch(self, record: SystemRecord, staging: str) -> None:
         """Serve the RDB to the target as its primary, or replay the commands; then remove the scratch files.
 
+        A switch that was made already is not made again.
+
         Raises:
             LoadFailed: The target did not take it; the message says what it holds now.
         """
         scratch = scratch_for(self._options, self.name, staging)
         name = self._stream_name(tuple(stream.name for stream in record.streams))
         spool = scratch.spool(name)
+        if scratch.done.exists():
+            scratch.mark_done()
+            return
         if not spool.exists():
             raise LoadFailed(f"{name} is not in {scratch.folder}: load it first; the target was not touched")
         if name == RDB_STREAM:
@@ -122,7 +128,7 @@ class RedisSystem:
             target.by_replication(self._options, scratch, spool)
         else:
             target.by_commands(self._options, scratch, spool)
-        scratch.clear()
+        scratch.mark_done()
 
     def discard(self, staging: str) -> None:
         """Remove the scratch files, and put right what a switch left that did not end."""

@@ -9,6 +9,7 @@ from drkeeper.systems._redis.resp import Argument, Connection, Reply, RespError
 _ELEMENTS_LIMIT = 10_000
 _STRING_LIMIT_BYTES = 1 << 20
 _KEY_LIMIT_BYTES = 256
+_DRAWS = 3  # a random key may come twice, often so in a small database
 _TTL_FLOOR_MS = 3_600_000
 _SIZE_COMMANDS = {
     "string": "STRLEN", "hash": "HLEN", "set": "SCARD", "zset": "ZCARD", "list": "LLEN", "stream": "XLEN",
@@ -35,12 +36,14 @@ def choose_keys(connection: Connection, key_counts: Mapping[int, int], wanted: i
     chosen: set[tuple[int, bytes]] = set()
     for database, count in sorted(key_counts.items()):
         share = min(count, max(1, wanted * count // total)) if wanted else 0
+        taken: set[bytes] = set()
         connection.call("SELECT", database)
-        for key in connection.pipeline([["RANDOMKEY"]] * share):
+        for key in connection.pipeline([["RANDOMKEY"]] * (_DRAWS * share)):
             if isinstance(key, RespError):
                 raise key
-            if isinstance(key, bytes) and len(key) <= _KEY_LIMIT_BYTES:
-                chosen.add((database, key))
+            if isinstance(key, bytes) and len(key) <= _KEY_LIMIT_BYTES and len(taken) < share:
+                taken.add(key)
+        chosen |= {(database, key) for key in taken}
     return chosen
 
 

@@ -87,8 +87,20 @@ class Scratch:
         half.write_text(mark.model_dump_json(), encoding="utf-8")
         half.replace(self.marker)
 
-    def clear(self) -> None:
+    @property
+    def done(self) -> Path:
+        """An empty file that says that the switch has been made: whoever crashed right after it may ask again."""
+        return self.folder / f"{self.stem}.done"
+
+    def mark_done(self) -> None:
+        """Leave nothing but the word that the switch has been made."""
+        self.done.touch(mode=0o600)
+        self.clear(keep_done=True)
+
+    def clear(self, *, keep_done: bool = False) -> None:
         """Remove everything; nothing there is fine."""
+        if not keep_done:
+            self.done.unlink(missing_ok=True)
         for suffix in (".rdb", ".resp", ".switch.json", ".switch.new"):
             (self.folder / f"{self.stem}{suffix}").unlink(missing_ok=True)
 
@@ -96,6 +108,12 @@ class Scratch:
 def scratch_for(options: Options, system: str, staging: str) -> Scratch:
     """The scratch files of one system and staging."""
     return Scratch(scratch_folder(options), f"drkeeper-{_safe(system)}-{_safe(staging)}")
+
+
+def forget_earlier(options: Options, system: str) -> None:
+    """Remove the words that earlier switches of this system left."""
+    for path in scratch_folder(options).glob(f"drkeeper-{_safe(system)}-*.done"):
+        path.unlink(missing_ok=True)
 
 
 def unfinished_marks(options: Options, system: str) -> list[SwitchMark]:
