@@ -18,7 +18,7 @@ def described(servers: Servers) -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
-        "load average at the end": f"{os.getloadavg()[2]:.1f} over 15 minutes (the bench alone makes about 1.5)",
+        "load average at the end": f"{os.getloadavg()[2]:.1f} over 15 minutes, the bench included",
         "python": platform.python_version(),
         "drkeeper": __version__,
         "pg_dump": _says(str(servers.bin_folder / "pg_dump"), "--version"),
