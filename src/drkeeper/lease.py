@@ -83,7 +83,8 @@ class Lease:
         left = self._good_until - clock.monotonic_seconds()
         if self._lost:
             raise LeaseLost(f"lease {self.name} was lost: {self._lost}")
-        if left < min(remaining_seconds, self._ttl_seconds / 2) or left <= 0:
+        # A quarter of the ttl is left at any time, as it is renewed each third: more cannot be asked of a short one.
+        if left < min(remaining_seconds, self._ttl_seconds / 4) or left <= 0:
             raise LeaseLost(
                 f"lease {self.name} has expired, or is about to: it could not be renewed in time",
                 hint="was the process paused, or the vault away? Run it again",
