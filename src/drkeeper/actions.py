@@ -29,14 +29,13 @@ from drkeeper.report.record import DrillRecord, Objectives
 from drkeeper.retention import Rules
 from drkeeper.runbook import render_runbook
 from drkeeper.systems import System
-from drkeeper.vault.layout import time_text
+from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import open_regions, open_systems, open_vault
 
 HISTORY_RECORDS = 50
 DRILLS = "drills/"
-RUNBOOKS = "runbooks/"
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def back_up(
 
     def carry_runbook(point: RecoveryPoint) -> None:
         text = render_runbook(point, encrypted=vault.encrypted, region_urls=_region_urls(vault))
-        vault.primary.put(f"{RUNBOOKS}{point_id}.md", text.encode())
+        vault.primary.put(runbook_key(point_id), text.encode())
 
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
@@ -162,6 +161,17 @@ def verify(
     points = [catalog.find_point(vault, wanted, allow_partial=True) for wanted in point_ids]
     chosen = points or catalog.list_points(vault).points
     return verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
+
+
+def forget(policy: Policy, point: RecoveryPoint) -> None:
+    """Drop one point's record everywhere; the next prune frees its space.
+
+    Raises:
+        Refused: It is pinned.
+    """
+    vault = open_vault(policy)
+    with hold(vault.primary, WRITE, ttl_seconds=policy.vault.lease.total_seconds()) as lease:
+        prune.forget(vault, point, lease)
 
 
 @dataclass(frozen=True)

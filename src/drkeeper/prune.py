@@ -16,7 +16,7 @@ from drkeeper.errors import FrameCorrupt, FrameMissing, Refused, WorldChanged
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.retention import Rules, Verdict, judge
 from drkeeper.vault.index import FrameIndex
-from drkeeper.vault.layout import FRAMES, POINTS, PROOFS, STREAMS, object_id, point_id_of
+from drkeeper.vault.layout import FRAMES, POINTS, PROOFS, STREAMS, object_id, point_id_of, runbook_key
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim
 
@@ -134,7 +134,8 @@ def _drop_record(vault: Vault, point: RecoveryPoint, claim: Claim) -> None:
 
 def _drop_notes(vault: Vault, point: RecoveryPoint) -> None:
     for store in vault.regions.available().values():
-        store.delete([entry.key for entry in store.list(f"{PROOFS}{point.point_id}/")])
+        proofs = [entry.key for entry in store.list(f"{PROOFS}{point.point_id}/")]
+        store.delete([*proofs, runbook_key(point.point_id)])
 
 
 def _referenced(vault: Vault, points: Iterable[RecoveryPoint]) -> tuple[FrameIndex, set[str]]:

@@ -195,7 +195,7 @@ def _absent(vault: Vault, region: str, point: RecoveryPoint) -> Check:
         verdict="not checked",
         detail=why,
         severity="warning",
-        remedy="copy it there with `drkeeper replicate`",
+        remedy="the next `drkeeper backup` copies it there",
     )
 
 

@@ -96,7 +96,7 @@ def test_too_little_maxmemory_is_found_before_anything_changes(pair, system_of) 
         admin.config_set("maxmemory", 2_000_000)
         admin.config_set("maxmemory-policy", "allkeys-lru")
     failed = findings(system_of(target).preflight(captured.record))
-    assert [check.subject for check in failed] == ["cache.maxmemory"]
+    assert [check.subject for check in failed] == ["maxmemory"]
     assert "evicted silently" in failed[0].detail
     assert holds_old_data(target, target.process_id)
 
@@ -112,7 +112,7 @@ def test_preflight_finds_versions_roles_and_space(pair, system_of, start_server)
     huge = captured.record.model_copy(update={"streams": (stream,)})
     assert "cache.scratch" in [c.subject for c in findings(system_of(target).preflight(huge))]
     follower = start_server(replicaof=f"127.0.0.1 {target.options['port']}")
-    assert "cache.role" in [c.subject for c in findings(system_of(follower).preflight(captured.record))]
+    assert "role" in [c.subject for c in findings(system_of(follower).preflight(captured.record))]
     with pytest.raises(Refused, match="is a replica of"):
         restore(system_of(follower), captured)
     cluster = start_server(cluster_enabled="yes", cluster_port=str(_free_port()))
@@ -176,7 +176,7 @@ def test_a_killed_switch_can_be_discarded_or_done_again(pair, system_of, tmp_pat
             assert child.exitcode == -signal.SIGKILL
             with client(target) as look:
                 assert look.info()["role"] == "slave"
-        assert not [c for c in findings(system.preflight(captured.record)) if c.subject == "cache.role"]
+        assert not [c for c in findings(system.preflight(captured.record)) if c.subject == "role"]
         last("s1")
         with client(target) as look:
             assert look.info()["role"] == "master"
@@ -228,7 +228,7 @@ def test_wrong_password_unreachable_and_silent_hosts_are_told_apart(start_server
             with pytest.raises(SystemUnreachable, match=told), system.freeze():
                 pass
             reachable = next(iter(system.probe()))
-            assert (reachable.subject, reachable.verdict) == ("cache.reachable", "failed")
+            assert (reachable.subject, reachable.verdict) == ("reachable", "failed")
             assert told in reachable.detail
             assert "not-the-password" not in reachable.detail
 

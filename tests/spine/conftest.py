@@ -120,14 +120,14 @@ sandbox: {{folder: {self.folder}/sandbox}}
     def cache(self):
         return redis.Redis(host="127.0.0.1", port=self.valkey.options["port"], password=self.valkey.options["password"])
 
-    def fill(self, seed=1):
+    def fill(self, seed=1, rows=ROWS):
         """A database and hashes, anew."""
         with self.connect("postgres") as admin:
             admin.execute("DROP DATABASE IF EXISTS shop WITH (FORCE)")
             admin.execute("CREATE DATABASE shop")
         with self.connect() as shop:
             shop.execute("CREATE TABLE sale (id bigserial PRIMARY KEY, note text NOT NULL)")
-            shop.execute(f"INSERT INTO sale (note) SELECT md5((n * {seed})::text) FROM generate_series(1, {ROWS}) n")
+            shop.execute(f"INSERT INTO sale (note) SELECT md5((n * {seed})::text) FROM generate_series(1, {rows}) n")
             shop.execute("CREATE INDEX ON sale (note)")
         cache = self.cache()
         cache.flushall()

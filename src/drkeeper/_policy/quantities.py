@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 
 UNIT_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 DURATION_PATTERN = r"^(\d+(\.\d+)?(w|d|h|m|s))+$"
-SIZE_PATTERN = r"^\d+(\.\d+)? ?([KMGT]i?)?B$"
+SIZE_PATTERN = r"^\d+(\.\d+)? ?([kKMGT]i?)?B$"
 RATE_PATTERN = SIZE_PATTERN[:-1] + "/s$"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$"
 RECIPIENT_PATTERN = r"^age1[02-9ac-hj-np-z]{50,}$"
@@ -66,10 +66,10 @@ def parse_size(text: object) -> int:
     """
     if not isinstance(text, str) or not re.match(SIZE_PATTERN, text.strip()):
         raise ValueError("expected a size such as 50MB or 20MiB")
-    match = re.match(r"([\d.]+) ?([KMGT]?)(i?)B", text.strip())
+    match = re.match(r"([\d.]+) ?([kKMGT]?)(i?)B", text.strip())
     assert match is not None  # noqa: S101 - SIZE_PATTERN has matched
     number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(prefix or " ")))
+    return int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(prefix.upper() or " ")))
 
 
 def parse_rate(text: object) -> int:

@@ -9,7 +9,6 @@ from drkeeper.cli.output import Output, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
-    from drkeeper.recovery_point import RecoveryPoint
     from drkeeper.vault.vault import Vault
 
 
@@ -112,7 +111,7 @@ def forget(settings: Settings, point_id: str, yes: bool) -> None:
 
     A pinned point is refused.
     """
-    from drkeeper import catalog
+    from drkeeper import actions, catalog
     from drkeeper.cli.output import human_size, human_time
     from drkeeper.cli.prompt import confirm
     from drkeeper.errors import Refused
@@ -124,7 +123,7 @@ def forget(settings: Settings, point_id: str, yes: bool) -> None:
         raise Refused(f"{point.point_id} is pinned; nothing was changed", hint="take the pin away with `points unpin`")
     size = human_size(point.size_bytes)
     confirm(f"Forget {point.point_id}, {size} of {human_time(point.as_of)}? It cannot be restored afterwards.", yes=yes)
-    _forget(vault, point, policy.vault.lease.total_seconds())
+    actions.forget(policy, point)
     click.echo(f"{point.point_id} is forgotten; `drkeeper prune` frees its space")
 
 
@@ -137,16 +136,6 @@ def _who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
-
-
-def _forget(vault: "Vault", point: "RecoveryPoint", lease_seconds: float) -> None:
-    """As a prune would that goes for this one point, and sweeps nothing."""
-    from drkeeper.lease import WRITE, hold
-    from drkeeper.prune import PrunePlan, carry_out
-
-    plan = PrunePlan(verdicts=(), forgotten=(point,), kept=frozenset(), sweeps={})
-    with hold(vault.primary, WRITE, ttl_seconds=lease_seconds) as lease:
-        carry_out(vault, plan, lease)
 
 
 def _open(settings: Settings) -> "Vault":

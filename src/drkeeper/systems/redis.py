@@ -48,7 +48,7 @@ class RedisSystem:
 
     def probe(self) -> Iterator[Check]:
         """Reachable, permitted, memory, cluster mode, replica."""
-        return checks.probe(self.name, self._options)
+        return checks.probe(self._options)
 
     def freeze(self) -> AbstractContextManager[Frozen]:
         """Have the server, or its replica, fork; or begin a scan where it does not do that for us."""

@@ -7,6 +7,7 @@ FRAMES = "frames/"
 STREAMS = "streams/"
 POINTS = "points/"
 PROOFS = "proofs/"
+RUNBOOKS = "runbooks/"
 PINS = "pins/"
 LEASES = "leases/"
 DRILLS = "drills/"
@@ -26,6 +27,11 @@ def index_key(index_id: str) -> str:
 def point_key(created_at: datetime, point_id: str) -> str:
     """Of one recovery point; sorts by time."""
     return f"{POINTS}{time_text(created_at)}-{point_id}.json"
+
+
+def runbook_key(point_id: str) -> str:
+    """Of the page that restores one point with stock tools."""
+    return f"{RUNBOOKS}{point_id}.md"
 
 
 def object_id(key: str) -> str:

@@ -20,21 +20,21 @@ _FULL_SHARE = 0.9
 Fields = Mapping[str, str]
 
 
-def probe(name: str, options: Options) -> Iterator[Check]:
+def probe(options: Options) -> Iterator[Check]:
     """What a backup of this server needs."""
     try:
         with connect(options) as control:
             fields = reachable_fields(control)
-            yield Check(subject=f"{name}.reachable", verdict="passed", detail=server_version(fields))
-            yield from permissions.all_permissions(control, name)
-            yield _not_a_cluster(name, fields, "one node's keys only are captured; name each primary as a system")
-            yield _has_room(name, fields)
+            yield Check(subject="reachable", verdict="passed", detail=server_version(fields))
+            yield from permissions.all_permissions(control)
+            yield _not_a_cluster(fields, "one node's keys only are captured; name each primary as a system")
+            yield _has_room(fields)
             if fields.get("aof_enabled") == "1":
-                yield _append_only_note(name)
+                yield _append_only_note()
         if options.replica is not None:
-            yield _replica(name, options)
+            yield _replica(options)
     except DrkeeperError as error:
-        yield Check(subject=f"{name}.reachable", verdict="failed", detail=str(error), remedy=error.hint)
+        yield Check(subject="reachable", verdict="failed", detail=str(error), remedy=error.hint)
 
 
 def preflight(name: str, options: Options, record: SystemRecord) -> Iterator[Check]:
@@ -42,37 +42,37 @@ def preflight(name: str, options: Options, record: SystemRecord) -> Iterator[Che
     streams = {stream.name for stream in record.streams}
     if not streams & {RDB_STREAM, COMMAND_STREAM}:
         detail = "the record holds no data of this system" + (f": {record.error}" if record.error else "")
-        yield Check(subject=f"{name}.record", verdict="failed", detail=detail, remedy="choose another recovery point")
+        yield Check(subject="record", verdict="failed", detail=detail, remedy="choose another recovery point")
         return
     try:
         with connect(options) as control:
             fields = reachable_fields(control)
-            yield Check(subject=f"{name}.reachable", verdict="passed", detail=server_version(fields))
+            yield Check(subject="reachable", verdict="passed", detail=server_version(fields))
             yield _is_primary(name, options, fields)
-            yield _not_a_cluster(name, fields, "restore into a server without cluster mode, and reshard from there")
-            yield _loads_version(name, fields, record)
-            yield from _memory(name, options, fields, record)
+            yield _not_a_cluster(fields, "restore into a server without cluster mode, and reshard from there")
+            yield _loads_version(fields, record)
+            yield from _memory(options, fields, record)
             if RDB_STREAM in streams:
-                yield from _may_follow(name, options, control)
+                yield from _may_follow(options, control)
             else:
-                yield permissions.permission_check(control, f"{name}.may_replay", permissions.REPLAY)
-            yield from _notes(name, fields)
-        yield _scratch_space(name, options, record)
+                yield permissions.permission_check(control, "may_replay", permissions.REPLAY)
+            yield from _notes(fields)
+        yield _scratch_space(options, record)
     except DrkeeperError as error:
-        yield Check(subject=f"{name}.reachable", verdict="failed", detail=str(error), remedy=error.hint)
+        yield Check(subject="reachable", verdict="failed", detail=str(error), remedy=error.hint)
 
 
-def _not_a_cluster(name: str, fields: Fields, remedy: str) -> Check:
+def _not_a_cluster(fields: Fields, remedy: str) -> Check:
     if fields.get("cluster_enabled") != "1":
-        return Check(subject=f"{name}.cluster", verdict="passed", detail="no cluster mode")
-    return Check(subject=f"{name}.cluster", verdict="failed", detail="the server is in cluster mode", remedy=remedy)
+        return Check(subject="cluster", verdict="passed", detail="no cluster mode")
+    return Check(subject="cluster", verdict="failed", detail="the server is in cluster mode", remedy=remedy)
 
 
-def _has_room(name: str, fields: Fields) -> Check:
+def _has_room(fields: Fields) -> Check:
     limit, used = _number(fields, "maxmemory"), _number(fields, "used_memory")
     share = used / limit if limit else 0.0
     return Check(
-        subject=f"{name}.memory",
+        subject="memory",
         verdict="failed" if share > _FULL_SHARE else "passed",
         severity="warning",
         detail=f"{used} bytes used of {limit or 'no limit'}, policy {fields.get('maxmemory_policy', '?')}",
@@ -80,12 +80,12 @@ def _has_room(name: str, fields: Fields) -> Check:
     )
 
 
-def _replica(name: str, options: Options) -> Check:
+def _replica(options: Options) -> Check:
     with ExitStack() as stack:
         node, _ = choose_node(options, stack)
     taken = node.role == "replica"
     return Check(
-        subject=f"{name}.replica",
+        subject="replica",
         verdict="passed" if taken else "failed",
         severity="warning",
         detail=f"behind by up to {node.lag.total_seconds():g} seconds" if taken else node.note,
@@ -94,7 +94,7 @@ def _replica(name: str, options: Options) -> Check:
 
 
 def _is_primary(name: str, options: Options, fields: Fields) -> Check:
-    subject = f"{name}.role"
+    subject = "role"
     if fields.get("role") != "slave":
         return Check(subject=subject, verdict="passed", detail="a primary")
     if any(follows(dict(fields), mark) for mark in unfinished_marks(options, name)):
@@ -104,8 +104,8 @@ def _is_primary(name: str, options: Options, fields: Fields) -> Check:
     return Check(subject=subject, verdict="failed", detail=f"a replica of {where}", remedy="restore into its primary")
 
 
-def _loads_version(name: str, fields: Fields, record: SystemRecord) -> Check:
-    subject, stated = f"{name}.rdb_version", record.facts.info.get("rdb_version")
+def _loads_version(fields: Fields, record: SystemRecord) -> Check:
+    subject, stated = "rdb_version", record.facts.info.get("rdb_version")
     if not isinstance(stated, int) or not stated:
         return Check(subject=subject, verdict="not checked", detail="the record does not tell the RDB's version")
     loadable = newest_loadable(dict(fields))
@@ -120,8 +120,8 @@ def _loads_version(name: str, fields: Fields, record: SystemRecord) -> Check:
     )
 
 
-def _memory(name: str, options: Options, fields: Fields, record: SystemRecord) -> Iterator[Check]:
-    subject, needed = f"{name}.maxmemory", record.facts.info.get("used_memory_bytes")
+def _memory(options: Options, fields: Fields, record: SystemRecord) -> Iterator[Check]:
+    subject, needed = "maxmemory", record.facts.info.get("used_memory_bytes")
     if not isinstance(needed, int):
         yield Check(subject=subject, verdict="not checked", detail="the record does not tell the source's memory")
         return
@@ -138,7 +138,7 @@ def _memory(name: str, options: Options, fields: Fields, record: SystemRecord) -
     total, used = _number(fields, "total_system_memory"), _number(fields, "used_memory")
     fits = not total or needed + used <= total
     yield Check(
-        subject=f"{name}.machine_memory",
+        subject="machine_memory",
         verdict="passed" if fits else "failed",
         severity="warning",
         detail=f"old and new data are both in memory for a while: {needed + used} bytes, the machine has {total}",
@@ -146,57 +146,57 @@ def _memory(name: str, options: Options, fields: Fields, record: SystemRecord) -
     )
 
 
-def _may_follow(name: str, options: Options, control: Connection) -> Iterator[Check]:
+def _may_follow(options: Options, control: Connection) -> Iterator[Check]:
     throwaway = (
         "load the RDB into a throw-away Valkey, and copy its keys from there; "
         "or back this system up with `capture: scan`, which commands can restore"
     )
     if options.restore == "commands":
         yield Check(
-            subject=f"{name}.may_follow",
+            subject="may_follow",
             verdict="failed",
             detail="the record holds an RDB, and the policy says `restore: commands`",
             remedy=throwaway,
         )
         return
     remedy = f"ACL SETUSER … +replicaof +info; where a managed service has no REPLICAOF, {throwaway}"
-    yield permissions.permission_check(control, f"{name}.may_follow", permissions.FOLLOW, remedy=remedy)
+    yield permissions.permission_check(control, "may_follow", permissions.FOLLOW, remedy=remedy)
     if read_setting(control, "tls-replication") == "yes":
         yield Check(
-            subject=f"{name}.replication_tls",
+            subject="replication_tls",
             verdict="failed",
             detail="the target wants TLS of its primary, and we serve without",
             remedy="CONFIG SET tls-replication no for the time of the restore",
         )
 
 
-def _notes(name: str, fields: Fields) -> Iterator[Check]:
+def _notes(fields: Fields) -> Iterator[Check]:
     if fields.get("aof_enabled") == "1":
-        yield _append_only_note(name)
+        yield _append_only_note()
     replicas = _number(fields, "connected_slaves")
     if replicas:
         yield Check(
-            subject=f"{name}.replicas",
+            subject="replicas",
             verdict="passed",
             severity="info",
             detail=f"{replicas} replicas follow the target: each loads the restored data in full afterwards",
         )
 
 
-def _append_only_note(name: str) -> Check:
+def _append_only_note() -> Check:
     return Check(
-        subject=f"{name}.append_only",
+        subject="append_only",
         verdict="passed",
         severity="info",
         detail="AOF is on: the server rewrites it after a restore by itself; a dump.rdb in its folder is ignored",
     )
 
 
-def _scratch_space(name: str, options: Options, record: SystemRecord) -> Check:
+def _scratch_space(options: Options, record: SystemRecord) -> Check:
     folder = scratch_folder(options)
     missing = missing_bytes(folder, record.size_bytes)
     return Check(
-        subject=f"{name}.scratch",
+        subject="scratch",
         verdict="failed" if missing else "passed",
         detail=f"{record.size_bytes} bytes go to {folder}" + (f", {missing} too many" if missing else ""),
         remedy="free space there, or name another folder with `scratch`" if missing else "",

@@ -55,17 +55,17 @@ def permission_check(control: Connection, subject: str, commands: Sequence[Comma
     return Check(subject=subject, verdict="passed", detail=", ".join(command[0].lower() for command in commands))
 
 
-def all_permissions(control: Connection, subject: str) -> Iterator[Check]:
+def all_permissions(control: Connection) -> Iterator[Check]:
     """For a backup: replication is best; without it, keys are scanned."""
-    replication = permission_check(control, f"{subject}.may_replicate", REPLICATION)
+    replication = permission_check(control, "may_replicate", REPLICATION)
     if replication.verdict == "failed":
-        scan = permission_check(control, f"{subject}.may_scan", SCAN)
+        scan = permission_check(control, "may_scan", SCAN)
         replication = replication.model_copy(
             update={"severity": "warning" if scan.verdict == "passed" else "error"},
         )
         yield scan
     yield replication
-    facts = permission_check(control, f"{subject}.may_read_facts", FACTS)
+    facts = permission_check(control, "may_read_facts", FACTS)
     yield facts.model_copy(update={"severity": "warning"})
-    beat = permission_check(control, f"{subject}.may_beat", BEAT)
+    beat = permission_check(control, "may_beat", BEAT)
     yield beat.model_copy(update={"severity": "warning"})
