@@ -4,6 +4,7 @@ The bytes of a process count only once it has exited with 0; so the last block i
 """
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,17 @@ from typing import IO
 from drkeeper.errors import CaptureFailed, ToolMissing
 
 BLOCK_BYTES = 1 << 20
+# A dump that gives no byte for so long waits for a server that has stopped; its locks have time-outs of their own.
+STALL_SECONDS = 900.0
 STDERR_KEPT_BYTES = 4096
 
 
 def read_output(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, block_bytes: int = BLOCK_BYTES
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    block_bytes: int = BLOCK_BYTES,
+    stall_seconds: float = STALL_SECONDS,
 ) -> Iterator[bytes]:
     """Run a program and give out its standard output in blocks.
 
@@ -29,21 +36,44 @@ def read_output(
         argv: Program and arguments; never a secret among them.
         env: Added to our own environment.
         block_bytes: Upper bound of one block.
+        stall_seconds: How long it may give out nothing while we wait for it.
 
     Raises:
         ToolMissing: The program is not installed.
-        CaptureFailed: It exited with another code, or by a signal; the message carries the end of its stderr.
+        CaptureFailed: It stalled, exited with another code, or by a signal; the message carries the end of its stderr.
     """
     with running(argv, env=env, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - asked for with PIPE
         held = b""
-        while block := process.stdout.read(block_bytes):
+        while block := _read_block(process, argv, block_bytes, stall_seconds):
             if held:
                 yield held
             held = block
         check_exit(process, argv)
         if held:
             yield held
+
+
+def _read_block(process: subprocess.Popen[bytes], argv: Sequence[str], block_bytes: int, stall_seconds: float) -> bytes:
+    """Up to `block_bytes`, filled as far as the program goes on writing; b"" at its end."""
+    assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+    pipe = process.stdout.fileno()
+    ready = select.poll()
+    ready.register(pipe, select.POLLIN)
+    parts: list[bytes] = []
+    missing = block_bytes
+    while missing:
+        if not ready.poll(stall_seconds * 1000):
+            raise CaptureFailed(
+                f"{Path(argv[0]).name} gave nothing for {stall_seconds:.0f} s and was ended",
+                hint="look at the server's activity and locks, then run again",
+            )
+        part = os.read(pipe, missing)
+        if not part:
+            break
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
 
 
 def check_exit(process: subprocess.Popen[bytes], argv: Sequence[str]) -> None:

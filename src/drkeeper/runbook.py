@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import PurePosixPath
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from drkeeper.facts import Scalar
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, SystemRecord
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _MOST_FACTS = 12
 _SIZE_FACTS = (".rows", ".keys", ".objects")
@@ -151,7 +153,9 @@ def _moment(at: datetime | None) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("drkeeper", "templates"),
         autoescape=False,  # noqa: S701 - Markdown and shell, not HTML
