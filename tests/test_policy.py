@@ -480,7 +480,8 @@ def test_a_duration_is_written_so_that_it_reads_the_same(seconds):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("0B", 0), ("1kB", None), ("50MB", 50_000_000), ("20MiB", 20 << 20), ("1.5 GB", 1_500_000_000)]
+    ("text", "size"),
+    [("0B", 0), ("1kB", 1000), ("1xB", None), ("50MB", 50_000_000), ("20MiB", 20 << 20), ("1.5 GB", 1_500_000_000)],
 )
 def test_a_size_is_read(text, size):
     if size is None:

@@ -106,19 +106,19 @@ def test_preflight_finds_versions_roles_and_space(pair, system_of, start_server)
     assert not findings(system_of(target).preflight(captured.record))
     info = captured.record.facts.info | {"rdb_version": 81, "server": "valkey 10.0.0"}
     newer = captured.record.model_copy(update={"facts": captured.record.facts.model_copy(update={"info": info})})
-    assert [c.subject for c in findings(system_of(target).preflight(newer))] == ["cache.rdb_version"]
+    assert [c.subject for c in findings(system_of(target).preflight(newer))] == ["rdb_version"]
     ref = captured.record.streams[0].ref.model_copy(update={"size_bytes": 1 << 60})
     stream = captured.record.streams[0].model_copy(update={"ref": ref})
     huge = captured.record.model_copy(update={"streams": (stream,)})
-    assert "cache.scratch" in [c.subject for c in findings(system_of(target).preflight(huge))]
+    assert "scratch" in [c.subject for c in findings(system_of(target).preflight(huge))]
     follower = start_server(replicaof=f"127.0.0.1 {target.options['port']}")
     assert "role" in [c.subject for c in findings(system_of(follower).preflight(captured.record))]
     with pytest.raises(Refused, match="is a replica of"):
         restore(system_of(follower), captured)
     cluster = start_server(cluster_enabled="yes", cluster_port=str(_free_port()))
-    assert "cache.cluster" in [c.subject for c in findings(system_of(cluster).preflight(captured.record))]
+    assert "cluster" in [c.subject for c in findings(system_of(cluster).preflight(captured.record))]
     failed = SystemRecord(name="cache", kind="redis", status="failed", error="it broke")
-    assert [c.subject for c in findings(system_of(target).preflight(failed))] == ["cache.record"]
+    assert [c.subject for c in findings(system_of(target).preflight(failed))] == ["record"]
 
 
 def test_a_source_that_is_cut_off_midway_gives_no_backup(start_server, system_of, tmp_path) -> None:

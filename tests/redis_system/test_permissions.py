@@ -65,8 +65,8 @@ def test_missing_permissions_are_named_with_their_remedy(start_server, system_of
     give(server, BACKUP_USER.replace("+psync ", "") + " +acl|whoami +acl|dryrun")
     checks = {check.subject: check for check in system_of(server, **AS_USER).probe()}
     assert checks["reachable"].verdict == "passed"
-    assert checks["cache.may_replicate"].verdict == "failed"
-    assert "+psync" in checks["cache.may_replicate"].remedy
+    assert checks["may_replicate"].verdict == "failed"
+    assert "+psync" in checks["may_replicate"].remedy
     assert all(check.verdict == "passed" for check in system_of(server).probe())
 
 
