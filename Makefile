@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export UV_NO_PROGRESS := 1
+# Compiled modules are kept, whatever the environment says: without them each start takes a second longer.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test check bench docs install clean
 .DEFAULT_GOAL := help

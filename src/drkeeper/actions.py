@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
+from threading import Thread
 from typing import Literal
 
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
-from drkeeper.doctor import probe_regions, probe_systems
-from drkeeper.drill import DrillRequest, run_drill
 from drkeeper.errors import BackupPartial, DrkeeperError
 from drkeeper.facts import Check, findings
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.lease import WRITE, Lease, hold
+from drkeeper.log import get_logger
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
@@ -27,7 +27,7 @@ from drkeeper.recovery_point import Purpose, RecoveryPoint
 from drkeeper.replicate import replicate, replicate_records
 from drkeeper.report.record import DrillRecord, Objectives
 from drkeeper.retention import Rules
-from drkeeper.runbook import render_runbook
+from drkeeper.runbook import prepare_template, render_runbook
 from drkeeper.systems import System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
@@ -79,6 +79,7 @@ def back_up(
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
+            Thread(target=_warm_up, name="warm-up", daemon=True).start()
             point = take_point(
                 sources,
                 policy=policy.name,
@@ -92,8 +93,16 @@ def back_up(
         return Backed(point=point, lacking=_copy_out(vault, lease, progress))
 
 
+def _warm_up() -> None:
+    """Import what is needed at the end only, while the servers are at work."""
+    get_logger()
+    prepare_template()
+
+
 def check(policy: Policy) -> list[Check]:
     """Probe every region and system; nothing is changed."""
+    from drkeeper.doctor import probe_regions, probe_systems
+
     return [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
 
 
@@ -131,6 +140,8 @@ def drill(
     stop: threading.Event | None = None,
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
+    from drkeeper.drill import DrillRequest, run_drill
+
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)
     request = DrillRequest(

@@ -11,8 +11,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import structlog
-
 from drkeeper import __version__, clock
 from drkeeper.errors import (
     CaptureFailed,
@@ -25,6 +23,7 @@ from drkeeper.errors import (
     VaultUnreachable,
 )
 from drkeeper.facts import Facts
+from drkeeper.log import get_logger
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
 from drkeeper.systems import Frozen, Stream, System
@@ -129,7 +128,7 @@ def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
         opened.as_of = opened.frozen.as_of
     except Exception as error:  # noqa: BLE001 - one system's failure must not cost the others their point
         opened.error = _one_line(error)
-        structlog.get_logger().error("system failed", system=name, step="freeze", error=opened.error)
+        get_logger().error("system failed", system=name, step="freeze", error=opened.error)
     return opened
 
 
@@ -147,7 +146,7 @@ def _capture_all(opened: list[_Opened], sink: _Sink) -> list[SystemRecord]:
 
 def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
     system, frozen = opened.source.system, opened.frozen
-    log = structlog.get_logger().bind(system=system.name, kind=system.kind)
+    log = get_logger().bind(system=system.name, kind=system.kind)
     streams: list[StreamRecord] = []
     facts, tools = Facts(), {}
     if frozen is not None:

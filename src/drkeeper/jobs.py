@@ -1,13 +1,13 @@
 """The policy's schedules as jobs for the daemon."""
 
+import os
 import threading
 from collections.abc import Callable
-
-import structlog
 
 from drkeeper import actions
 from drkeeper.errors import BackupPartial, VerificationFailed
 from drkeeper.lease import hold
+from drkeeper.log import get_logger
 from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.scheduler import Job, run_jobs
@@ -17,6 +17,7 @@ LEASE = "scheduler"
 # Of a scheduled verification: a part of the frames each time, so that all are read again over some weeks.
 VERIFY_SAMPLE = 0.05
 WAIT_SECONDS = 3600.0
+NICENESS = 10  # those who are served come first
 
 
 def jobs(policy: Policy) -> dict[str, Job]:
@@ -50,6 +51,8 @@ def run_policy(policy: Policy, stop: threading.Event) -> None:
 
 
 def _backup(policy: Policy, stop: threading.Event) -> None:
+    if os.nice(0) < NICENESS:  # on Linux of this thread, and of those that it starts
+        os.nice(NICENESS - os.nice(0))
     backed = actions.back_up(policy, wait_seconds=WAIT_SECONDS, stop=stop)
     failed = [system.name for system in backed.point.systems if system.status == "failed"]
     if failed or backed.lacking:
@@ -76,4 +79,4 @@ def _beat(policy: Policy) -> None:
 
 def _drill(policy: Policy, stop: threading.Event) -> None:
     record = actions.drill(policy, trigger="schedule", stop=stop)
-    structlog.get_logger().info("drill recorded", drill=record.drill_id, exit_code=exit_code_of(record))
+    get_logger().info("drill recorded", drill=record.drill_id, exit_code=exit_code_of(record))

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, assert_never
 
-import structlog
-
 from drkeeper import clock
 from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, compare, findings
 from drkeeper.journal import Event
+from drkeeper.log import get_logger
 from drkeeper.plan import Load, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
@@ -181,7 +180,7 @@ class Restorer:
     def _do(self, step: Step) -> StepRecord:
         self._check_stop()
         self.check_alone()
-        log = structlog.get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
+        log = get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)
         try:

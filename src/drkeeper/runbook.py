@@ -19,6 +19,7 @@ from drkeeper.recovery_point import RecoveryPoint, StreamRecord, SystemRecord
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+TEMPLATE = "runbook.md.j2"
 _MOST_FACTS = 12
 _SIZE_FACTS = (".rows", ".keys", ".objects")
 _VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]+)\}?(?![A-Za-z0-9_])")
@@ -69,7 +70,7 @@ def render_runbook(point: RecoveryPoint, *, encrypted: bool, region_urls: Mappin
     pages = tuple(_page(record) for record in _in_order(point))
     return (
         _environment()
-        .get_template("runbook.md.j2")
+        .get_template(TEMPLATE)
         .render(
             point=point,
             pages=pages,
@@ -150,6 +151,11 @@ def _bucket(url: str) -> str:
 
 def _moment(at: datetime | None) -> str:
     return "unknown" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def prepare_template() -> None:
+    """Load the template, which takes a moment, before it is needed."""
+    _environment().get_template(TEMPLATE)
 
 
 @cache

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
-import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from drkeeper.errors import DrkeeperError, LeaseLost
+from drkeeper.log import get_logger
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def run_jobs(
         )
     scheduler.start()
     for job in scheduler.get_jobs():
-        structlog.get_logger().info("job scheduled", job=job.id, next_run=job.next_run_time.isoformat())
+        get_logger().info("job scheduled", job=job.id, next_run=job.next_run_time.isoformat())
     stop.wait()
     scheduler.shutdown(wait=True)
-    structlog.get_logger().info("scheduler stopped")
+    get_logger().info("scheduler stopped")
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -81,7 +81,7 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def _guarded(job: Job, stop: threading.Event, check_alone: Callable[[], None]) -> None:
-    log = structlog.get_logger().bind(job=job.name)
+    log = get_logger().bind(job=job.name)
     try:
         check_alone()
     except LeaseLost as error:

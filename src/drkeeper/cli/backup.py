@@ -1,5 +1,6 @@
 """`drkeeper backup`."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,8 @@ from drkeeper.errors import BackupPartial
 if TYPE_CHECKING:
     from drkeeper.actions import Backed
     from drkeeper.policy import Policy
+
+NICENESS = 10  # those who are served come first
 
 
 @click.command("backup")
@@ -48,6 +51,7 @@ def command(
         return
     from drkeeper import actions
 
+    os.nice(NICENESS)
     with working(settings) as work:
         backed = actions.back_up(
             policy, names=systems, wait_seconds=wait_seconds, progress=work.progress, stop=work.stop

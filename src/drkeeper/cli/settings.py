@@ -57,13 +57,10 @@ class Settings:
 
     def start_logging(self) -> None:
         """Log to stderr; `--verbose` shows debug events, `--quiet` only warnings and errors."""
-        import structlog
+        from drkeeper.log import DEBUG, INFO, WARNING, configure
 
-        from drkeeper.log import configure
-
-        configure(verbose=self.verbose, stream=cast("TextIO", CurrentStderr()))
-        if self.quiet:
-            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(WARNING))
+        level = DEBUG if self.verbose else WARNING if self.quiet else INFO
+        configure(level=level, stream=cast("TextIO", CurrentStderr()))
 
     def quiet_logging(self) -> None:
         """Log warnings and errors only, unless `--verbose` asks for more."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from drkeeper.errors import ToolMissing
 
 VERSION_SECONDS = 20
+DEBIAN_WRAPPER = "pg_wrapper"  # Perl; takes 50 ms to say a version
 DEBIAN = Path("/usr/lib/postgresql")
 
 
@@ -70,7 +71,7 @@ def find_tools(bin_folder: Path | None, *, minimum_major: int) -> Tools:
 def _places() -> Iterator[Path]:
     """The PATH, Debian's versioned folders, and the wheel of the sandbox."""
     on_path = shutil.which("pg_dump")
-    if on_path:
+    if on_path and Path(on_path).resolve().name != DEBIAN_WRAPPER:  # what that would choose is looked at next
         yield Path(on_path).parent
     if DEBIAN.is_dir():
         yield from sorted(DEBIAN.glob("*/bin"), reverse=True)

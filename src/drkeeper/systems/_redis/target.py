@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
 from drkeeper.errors import LoadFailed, Refused, SystemUnreachable
+from drkeeper.log import get_logger
 from drkeeper.systems._redis import replay, serve
 from drkeeper.systems._redis.info import read_info, read_keyspaces, read_setting
 from drkeeper.systems._redis.options import Options
@@ -165,7 +164,7 @@ def _persist(control: Connection) -> None:
     if fields.get("aof_enabled") == "1" or not read_setting(control, "save"):
         return
     if not control.call_quietly("BGSAVE"):
-        structlog.get_logger().warning("the restored data are in memory only: BGSAVE was refused")
+        get_logger().warning("the restored data are in memory only: BGSAVE was refused")
 
 
 @contextmanager
