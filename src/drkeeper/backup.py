@@ -87,7 +87,8 @@ def take_point(
         records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop))
     if all(record.status == "failed" for record in records):
         raise CaptureFailed(
-            "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records)
+            "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records),
+            hint="see what is wrong, and what to do about it, with `drkeeper check`",
         )
     moments = [record.as_of for record in records if record.as_of is not None and record.status == "complete"]
     point = RecoveryPoint(
