@@ -36,7 +36,7 @@ def test_a_wrong_password_is_named_with_its_system(platform, unchanged):
     assert "not-the-password" not in failed.stderr
     assert "hint: " in failed.stderr
     checked = platform.run("check", code=5)
-    assert "mlflow-db.reachable" in checked.stdout
+    assert "mlflow-db.connection" in checked.stdout
 
 
 def test_a_wrong_password_of_redis_is_named_with_its_system(platform, unchanged):
