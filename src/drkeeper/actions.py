@@ -140,7 +140,8 @@ def drill(
     stop: threading.Event | None = None,
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
-    from drkeeper.drill import DrillRequest, run_drill
+    from drkeeper.drill import run_drill
+    from drkeeper.drill_record import DrillRequest
 
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)

@@ -1,0 +1,170 @@
+"""What a drill found, as its record. Pure: the figures were measured in `drill`, here they are put together."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from drkeeper import __version__
+from drkeeper.facts import Check
+from drkeeper.forecast import Run, total
+from drkeeper.heartbeat import Heartbeat, loss_seconds
+from drkeeper.plan import RestorePlan, sentence
+from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.report.record import (
+    DrillRecord,
+    Forecast,
+    Objectives,
+    PointSummary,
+    StepRecord,
+    SystemOutcome,
+)
+from drkeeper.restore import MemoryNotes
+
+SCENARIO = "every protected server and its data are lost; the vault is left"
+NOT_TESTED = (
+    "provisioning of production hardware, network and DNS: the sandbox runs on the machine of the drill",
+    "the wait for disks: a sandbox server does not sync what it writes, as a production server does",
+    "the applications on top of the restored systems: they were not started",
+    "detecting the disaster and deciding to restore: no person took part",
+)
+
+
+@dataclass(frozen=True)
+class DrillRequest:
+    """What is drilled, and against which promises.
+
+    Attributes:
+        folder: Where the sandbox's folder is made; None: the system's temporary folder.
+        sandbox_options: Extra options of the restored systems, by kind (`restore_jobs` …).
+        regions: Names of the regions that hold the point.
+    """
+
+    point: RecoveryPoint
+    objectives: Objectives
+    trigger: Literal["manual", "schedule"] = "manual"
+    folder: Path | None = None
+    sandbox_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    regions: tuple[str, ...] = ()
+    history: Sequence[Run] = ()
+
+
+@dataclass
+class Measured:
+    """What a drill has found so far; it becomes the record, whatever went wrong."""
+
+    provision: dict[str, StepRecord] = field(default_factory=dict)
+    plan: RestorePlan | None = None
+    notes: MemoryNotes = field(default_factory=MemoryNotes)
+    checks: list[Check] = field(default_factory=list)
+    beats: dict[str, Heartbeat] = field(default_factory=dict)
+    beat_notes: dict[str, str] = field(default_factory=dict)
+    recovered_at: datetime | None = None
+    clean_up: list[Check] = field(default_factory=list)
+    error: str = ""
+
+
+def build_record(
+    request: DrillRequest, measured: Measured, *, drill_id: str, disaster_at: datetime, ended_at: datetime
+) -> DrillRecord:
+    """The record of a drill that ended, well or not."""
+    steps = (*measured.provision.values(), *_plan_steps(measured, ended_at))
+    outcomes = tuple(_outcomes(request.point, measured, steps, disaster_at))
+    losses = [outcome.rpo_seconds for outcome in outcomes]
+    known = [loss for loss in losses if loss is not None]
+    rto = (measured.recovered_at - disaster_at).total_seconds() if measured.recovered_at else None
+    failed = tuple(
+        f"{record.name}: it failed at backup" for record in request.point.systems if record.status == "failed"
+    )
+    return DrillRecord(
+        drill_id=drill_id,
+        policy=request.point.policy,
+        trigger=request.trigger,
+        scenario=SCENARIO,
+        started_at=disaster_at,
+        ended_at=ended_at,
+        disaster_at=disaster_at,
+        drkeeper_version=__version__,
+        point=_summary(request),
+        objectives=request.objectives,
+        rto_seconds=rto,
+        rto_forecast=_rto_forecast(measured),
+        rpo_seconds=max(known) if known and len(known) == len(losses) else None,
+        systems=outcomes,
+        steps=steps,
+        checks=tuple(measured.checks),
+        clean_up=tuple(measured.clean_up),
+        not_tested=failed + NOT_TESTED,
+        error=measured.error,
+    )
+
+
+def _summary(request: DrillRequest) -> PointSummary:
+    point = request.point
+    return PointSummary(
+        point_id=point.point_id,
+        created_at=point.created_at,
+        as_of=point.as_of,
+        skew_seconds=point.skew_seconds,
+        size_bytes=point.size_bytes,
+        partial=point.partial,
+        regions=request.regions,
+    )
+
+
+def _rto_forecast(measured: Measured) -> Forecast | None:
+    """Sandboxes start side by side, so the slowest counts; then the plan's critical path."""
+    if measured.plan is None:
+        return None
+    starts = [step.forecast for step in measured.provision.values() if step.forecast is not None]
+    slowest = sorted(starts, key=lambda forecast: forecast.p50_seconds)[-1:]
+    return total([*slowest, measured.plan.forecast])
+
+
+def _plan_steps(measured: Measured, ended_at: datetime) -> Iterator[StepRecord]:
+    if measured.plan is None:
+        return
+    for step in measured.plan.steps:
+        if step.step_id in measured.notes.records:
+            yield measured.notes.records[step.step_id]
+            continue
+        started_at = measured.notes.started.get(step.step_id)
+        failure = measured.notes.failures.get(step.step_id, "")
+        yield StepRecord(
+            name=sentence(step),
+            verb=step.verb,
+            system=getattr(step, "system", ""),
+            kind=getattr(step, "kind", ""),
+            phase="verify" if step.verb == "verify" else "restore",
+            started_at=started_at or ended_at,
+            elapsed_seconds=round((ended_at - started_at).total_seconds(), 3) if started_at else 0.0,
+            forecast=step.forecast,
+            outcome="failed" if started_at else "not run",
+            error=failure,
+        )
+
+
+def _outcomes(
+    point: RecoveryPoint, measured: Measured, steps: Sequence[StepRecord], disaster_at: datetime
+) -> Iterator[SystemOutcome]:
+    for record in point.systems:
+        own = [step for step in steps if step.system == record.name]
+        beat = measured.beats.get(record.name)
+        complete = bool(own) and all(step.outcome == "done" for step in own)
+        yield SystemOutcome(
+            name=record.name,
+            kind=record.kind,
+            as_of=record.as_of,
+            size_bytes=record.size_bytes,
+            rto_seconds=_span_seconds(own) if complete else None,
+            rto_forecast=total([step.forecast for step in own if step.forecast is not None]) if own else None,
+            rpo_seconds=loss_seconds(disaster_at, beat) if beat else None,
+            rpo_note=measured.beat_notes.get(record.name, "" if beat else "not measured: it was not restored"),
+            newest_beat=beat,
+        )
+
+
+def _span_seconds(steps: Sequence[StepRecord]) -> float:
+    start = min(step.started_at for step in steps)
+    return round(max((step.started_at - start).total_seconds() + step.elapsed_seconds for step in steps), 3)
