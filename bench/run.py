@@ -21,7 +21,7 @@ from servers import DATABASE, Servers, create, drop, started
 from table import write_tables
 
 HERE = Path(__file__).parent
-RATES = {"postgres": "40MiB/s", "redis": "8MiB/s"}
+RATES = {"postgres": "12MiB/s", "redis": "4MiB/s"}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import IO
 from drkeeper import clock
 from drkeeper.errors import CaptureFailed, ToolMissing
 
-BLOCK_BYTES = 128 << 10
+BLOCK_BYTES = 32 << 10
 # pg_dump writes 4 KiB at a time. Who wakes up for each of those costs itself and the writer more than the work; so the
 # pipe is made large, and when it runs dry it is left to fill for a moment (1 MiB takes 5 ms at 200 MB/s). A block is
 # small, so that a reader with a bandwidth cap makes the server work in short bursts that nobody notices.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from drkeeper import clock
 from drkeeper.errors import Interrupted
 
-PIECE_BYTES = 128 << 10
+PIECE_BYTES = 32 << 10
 # What an idle moment may save up: short enough that a burst does not hurt anybody.
 BURST_SECONDS = 0.01
 
