@@ -186,6 +186,19 @@ def forget(policy: Policy, point: RecoveryPoint) -> None:
         prune.forget(vault, point, lease)
 
 
+def heal(policy: Policy, found: Verification, *, wait_seconds: float = 0) -> list[Check]:
+    """Mend what a verification found broken, from a region that has it whole."""
+    from drkeeper.heal import heal as mend
+
+    vault = open_vault(policy)
+    ttl_seconds = policy.vault.lease.total_seconds()
+    with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+        mended = list(mend(vault, found.broken_frames, found.broken_indices, lease))
+        for store in vault.regions.available().values():
+            store.flush()
+        return mended
+
+
 @dataclass(frozen=True)
 class Pruning:
     """What a prune would do; `carry_out` does it."""

@@ -6,7 +6,7 @@ sealed frame without its key) is "not checked": that proves nothing, and takes n
 
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,17 +22,26 @@ from drkeeper.vault.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 
 VERIFY_THREADS = 4
-REMEDY = "restore reads it from another region; take a new backup, or copy the frame back from a region that has it"
+REMEDY = (
+    "`drkeeper verify --heal` copies it back from a region that has it whole; restores read it from there meanwhile"
+)
 Depth = Literal["stored", "intact"]
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What a run found: one proof for each point (stored in the vault too), and how much was looked at."""
+    """What a run found: one proof for each point (stored in the vault too), and how much was looked at.
+
+    Attributes:
+        broken_frames: By region: what is damaged or missing there; `heal` takes it.
+        broken_indices: The same of stream indices.
+    """
 
     proofs: tuple[Proof, ...]
     frames: int
     read_bytes: int
+    broken_frames: Mapping[str, tuple[FrameSpan, ...]] = field(default_factory=dict)
+    broken_indices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Check, ...]:
@@ -82,7 +91,17 @@ def verify_points(
     proofs = tuple(_proof(point, checks[point.point_id], level, scans) for point in wanted)
     for proof in proofs:
         catalog.record_proof(vault, proof)
-    return Verification(proofs, sum(scan.frames for scan in scans), sum(scan.read_bytes for scan in scans))
+    return Verification(
+        proofs,
+        frames=sum(scan.frames for scan in scans),
+        read_bytes=sum(scan.read_bytes for scan in scans),
+        broken_frames={scan.region: tuple(scan.broken.values()) for scan in scans if scan.broken},
+        broken_indices={
+            scan.region: tuple(name for name in scan.damaged if name not in scan.broken)
+            for scan in scans
+            if len(scan.damaged) > len(scan.broken)
+        },
+    )
 
 
 @dataclass
@@ -96,6 +115,7 @@ class _Scan:
     seed: int
     progress: Progress
     damaged: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, FrameSpan] = field(default_factory=dict)
     not_checked: str = ""
     frames: int = 0
     read_bytes: int = 0
@@ -130,7 +150,7 @@ class _Scan:
                     continue
                 seen.add(span.frame_id)
                 if span.frame_id not in present:
-                    self.damaged[span.frame_id] = "is missing"
+                    self._note(span, "is missing")
                 elif self.level == "intact" and self._sampled(span.frame_id):
                     yield span
 
@@ -148,10 +168,14 @@ class _Scan:
         try:
             return len(self.vault.read_frame(span, region=self.region))
         except FrameMissing:
-            self.damaged[span.frame_id] = "is missing"
+            self._note(span, "is missing")
         except FrameCorrupt:
-            self.damaged[span.frame_id] = "is damaged"
+            self._note(span, "is damaged")
         return 0
+
+    def _note(self, span: FrameSpan, how: str) -> None:
+        self.damaged[span.frame_id] = how
+        self.broken[span.frame_id] = span
 
     def checks_of(self, point: RecoveryPoint) -> list[Check]:
         """One check for the region, or one for each stream that is hurt."""

@@ -1,6 +1,7 @@
 """The whole flow, as an operator runs it: backup, disaster, plan, restore, verify, drill."""
 
 import json
+import shutil
 
 import pytest
 
@@ -121,8 +122,6 @@ def test_a_saved_plan_is_refused_when_the_world_has_changed(platform, tmp_path):
 
 
 def test_the_point_lies_in_both_regions_and_either_one_restores_alone(platform):
-    import shutil
-
     before = platform.contents()
     point = platform.json("backup")
     assert sorted(point["regions"]) == ["here", "there"]
@@ -153,6 +152,31 @@ def test_damage_in_the_vault_is_found_named_and_healed_from_the_other_region(pla
     found = platform.run("verify", "latest", "--level", "intact", code=5)
     assert victim.name.split(".")[0][:12] in found.stdout + found.stderr
     assert newest(platform)["proof"] != "intact"
+    mended = platform.run("verify", "latest", "--level", "intact", "--heal")
+    assert "copied back from a region that has it whole" in mended.stderr
+    assert newest(platform)["proof"] == "intact"
+    shutil.rmtree(platform.folder / "vault/there")
+    platform.destroy()
+    platform.run("restore", "--yes")
+    assert platform.contents() == before
+
+
+def test_a_frame_that_no_region_has_whole_is_stored_anew_by_the_next_backup(platform):
+    with platform.connect() as shop:  # enough for frames that the next dump has too
+        shop.execute("INSERT INTO sale (note) SELECT md5(n::text) FROM generate_series(1, 300000) n")
+    before = platform.contents()
+    platform.run("backup")
+    names = [file.name for file in (platform.folder / "vault/here/frames").rglob("*.age")]
+    victim = max(names, key=lambda name: next((platform.folder / "vault/here/frames").rglob(name)).stat().st_size)
+    for region in ("here", "there"):
+        file = next((platform.folder / "vault" / region / "frames").rglob(victim))
+        file.write_bytes(file.read_bytes()[:-1])
+    lost = platform.run("verify", "latest", "--level", "intact", "--heal", code=5)
+    assert "no region has it whole" in lost.stderr
+    assert not any((platform.folder / "vault").rglob(victim))
+    platform.run("backup")
+    assert len(list((platform.folder / "vault").rglob(victim))) == 2
+    platform.run("verify", "latest", "--level", "intact")
     platform.destroy()
     platform.run("restore", "--yes")
     assert platform.contents() == before

@@ -10,6 +10,7 @@ from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import KeyMissing, UsageInvalid, VerificationFailed
 
 if TYPE_CHECKING:
+    from drkeeper.facts import Check
     from drkeeper.verify import Depth, Verification
 
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     help="stored: every frame is in each region; intact: and hashes to its name.",
 )
 @click.option("--sample", type=SHARE, default="100%", show_default=True, help="Share of the frames that intact reads.")
+@click.option("--heal", is_flag=True, help="Copy what is broken from a region that has it whole, then verify again.")
 @click.option("--seed", type=int, help="Of the sample, to look at the same frames again.")
 @output_option
 @click.pass_context
@@ -36,6 +38,7 @@ def command(
     every: bool,
     level: "Depth",
     sample: float,
+    heal: bool,
     seed: int | None,
     output: Output,
 ) -> None:
@@ -47,7 +50,7 @@ def command(
     Examples:
       drkeeper verify                                  the latest point is stored
       drkeeper verify --all --level intact --sample 5%
-      drkeeper verify 3f2a --level intact
+      drkeeper verify 3f2a --level intact --heal
     """
     if every and context.get_parameter_source("point_id") is not click.core.ParameterSource.DEFAULT:
         raise UsageInvalid("give an ID or --all, not both")
@@ -60,6 +63,10 @@ def command(
     with working(settings) as work:
         ids = () if every else (point_id,)
         result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
+        if heal and (result.broken_frames or result.broken_indices):
+            mended = actions.heal(policy, result)
+            _show_mended(mended)
+            result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
     _show(result, output)
     _insist(result)
 
@@ -92,6 +99,14 @@ def _show(result: "Verification", output: Output) -> None:
     if findings and output in {"table", "wide"}:
         click.echo()
         show(findings, output, CHECK_COLUMNS)
+
+
+def _show_mended(mended: "list[Check]") -> None:
+    from drkeeper.cli.output import table_lines
+    from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
+
+    for line in table_lines(check_rows(mended), [column for column in CHECK_COLUMNS if not column.wide]):
+        click.echo(line, err=True)
 
 
 def _insist(result: "Verification") -> None:
