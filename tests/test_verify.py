@@ -233,7 +233,7 @@ def test_a_point_is_durable_once_each_region_holds_it(vault, regions):
     assert catalog.regions_of(vault, point) == ("near",)
     (result,) = replicate(vault, [point], HeldLease())
     assert (result.region, result.points, result.error) == ("far", (point.point_id,), "")
-    assert catalog.is_durable(vault, point)
+    assert catalog.regions_of(vault, point) == tuple(vault.regions.stores)
     far_only = Vault.open({"far": regions["far"]})
     assert b"".join(far_only.read(stream_of(point, "dump").ref)) == bytes_of(1, 5 * MIB)
     (again,) = replicate(vault, [point], HeldLease())

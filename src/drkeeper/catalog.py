@@ -144,11 +144,6 @@ def regions_of(vault: Vault, point: RecoveryPoint) -> tuple[str, ...]:
     return holders(vault).get(point.point_id, ())
 
 
-def is_durable(vault: Vault, point: RecoveryPoint) -> bool:
-    """Whether every region is known to hold the point."""
-    return regions_of(vault, point) == tuple(vault.regions.stores)
-
-
 # --- proofs ---
 
 

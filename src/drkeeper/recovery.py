@@ -9,7 +9,7 @@ from secrets import token_hex
 
 from drkeeper import catalog, clock
 from drkeeper.actions import back_up, history
-from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, VaultUnreachable, WorldChanged
+from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, WorldChanged
 from drkeeper.facts import Check
 from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
@@ -19,8 +19,6 @@ from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.restore import Outcome, Restorer, abandon, preflight
 from drkeeper.systems import System
-from drkeeper.vault.layout import HEADER
-from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import open_systems, open_vault, targets
 
@@ -154,24 +152,8 @@ def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
     return journals[-1]
 
 
-def journal_store(vault: Vault) -> Store:
-    """The first region that answers: a restore must be able to go on when the primary is lost.
-
-    Raises:
-        VaultUnreachable: None does.
-    """
-    for name, store in vault.regions.available().items():
-        try:
-            store.head(HEADER)
-        except VaultUnreachable:
-            vault.regions.shun(name)
-            continue
-        return store
-    raise VaultUnreachable("no region of the vault answers")
-
-
 def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
-    return hold(journal_store(vault), LEASE, ttl_seconds=policy.vault.lease.total_seconds())
+    return hold(vault.first_reachable(), LEASE, ttl_seconds=policy.vault.lease.total_seconds())
 
 
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:

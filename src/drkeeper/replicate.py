@@ -39,17 +39,6 @@ class RegionResult:
     error: str = ""
 
 
-def replicate_point(
-    vault: Vault, point: RecoveryPoint, claim: Claim, *, progress: Progress | None = None
-) -> tuple[RegionResult, ...]:
-    """Copy one committed point to every other region; a region that fails costs the others nothing.
-
-    Raises:
-        LeaseLost: The claim went; regions got frames at most.
-    """
-    return replicate(vault, [point], claim, progress=progress)
-
-
 def replicate(
     vault: Vault, points: Iterable[RecoveryPoint], claim: Claim, *, progress: Progress | None = None
 ) -> tuple[RegionResult, ...]:

@@ -23,7 +23,7 @@ from drkeeper.errors import (
     VaultMissing,
     VaultUnreachable,
 )
-from drkeeper.replicate import replicate_point
+from drkeeper.replicate import replicate
 from drkeeper.vault.frames import CutterOptions, cut
 from drkeeper.vault.index import FrameIndex
 from drkeeper.vault.store import StoreOptions, open_store
@@ -322,7 +322,7 @@ def test_a_stream_waits_for_a_store_that_stalls(vault, local_regions):
 def test_a_read_goes_on_in_the_next_region_when_the_first_fails(vault, local_regions):
     data = bytes_of(1, 6 * MIB)
     point = write_point(vault, {"dump": data})
-    replicate_point(vault, point, HeldLease())
+    replicate(vault, [point], HeldLease())
     faulty = FaultyStore(local_regions["near"], "get", 3, VaultUnreachable("away"), keep_on=True)
     hurt = Vault(vault.header, type(vault.regions)({"near": faulty, "far": local_regions["far"]}, {}), ())
     assert b"".join(hurt.read(stream_of(point, "dump").ref)) == data

@@ -4,7 +4,7 @@ psql would stop at the first role that exists, or go on after any error; neither
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import psycopg
@@ -32,12 +32,6 @@ def split_statements(text: str) -> Iterator[str]:
             words = []
         elif not piece.startswith(("--", "\\")):
             words.append(piece)
-
-
-def created_roles(statements: Iterable[str]) -> set[str]:
-    """The roles that a script makes."""
-    found = (OF_ROLE.match(statement) for statement in statements if statement.startswith("CREATE ROLE"))
-    return {_plain(match.group(1)) for match in found if match}
 
 
 def apply_roles(connection: Connection, script: str) -> None:
