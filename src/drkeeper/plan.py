@@ -19,49 +19,46 @@ from drkeeper.recovery_point import Record, RecoveryPoint, SystemRecord
 from drkeeper.report.record import Forecast
 
 
-class TakeUndo(Record):
+class _Step(Record):
+    """What all steps have: the steps that they wait for come earlier in the plan."""
+
+    step_id: str
+    forecast: Forecast
+    after: tuple[str, ...] = ()
+
+
+class _SystemStep(_Step):
+    """A step on one system."""
+
+    system: str
+    kind: str
+
+
+class TakeUndo(_Step):
     """Take a recovery point of the targets that are not empty, before they are overwritten."""
 
     verb: Literal["undo"] = "undo"
-    step_id: str
     systems: tuple[str, ...]
-    forecast: Forecast
-    after: tuple[str, ...] = ()
 
 
-class Load(Record):
+class Load(_SystemStep):
     """Bring one system's bytes to a place beside its live data."""
 
     verb: Literal["load"] = "load"
-    step_id: str
-    system: str
-    kind: str
     size_bytes: int
-    forecast: Forecast
-    after: tuple[str, ...] = ()
 
 
-class Switch(Record):
+class Switch(_SystemStep):
     """Put what was loaded in the place of the live data."""
 
     verb: Literal["switch"] = "switch"
-    step_id: str
-    system: str
-    kind: str
     size_bytes: int
-    forecast: Forecast
-    after: tuple[str, ...] = ()
 
 
-class VerifyFacts(Record):
+class VerifyFacts(_SystemStep):
     """Read the restored system's facts and compare them with the point's."""
 
     verb: Literal["verify"] = "verify"
-    step_id: str
-    system: str
-    kind: str
-    forecast: Forecast
-    after: tuple[str, ...] = ()
 
 
 Step = Annotated[TakeUndo | Load | Switch | VerifyFacts, Field(discriminator="verb")]
@@ -254,6 +251,11 @@ def _steps(
             forecast=forecast_step(target.kind, "load", size, history),
             after=undo,
         )
+    yield from _switches(order, records, history)
+
+
+def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history: Sequence[Run]) -> Iterator[Step]:
+    """After the last load, one switch after the other; then all checks."""
     before = tuple(f"load:{target.system}" for target in order)
     for target in order:
         size = records[target.system].size_bytes
