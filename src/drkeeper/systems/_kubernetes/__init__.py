@@ -1,0 +1,1 @@
+"""Parts of the kind kubernetes: capture, git, secrets, restore, checks."""
