@@ -32,7 +32,7 @@ from drkeeper.systems import System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
-from drkeeper.wiring import open_regions, open_systems, open_vault
+from drkeeper.wiring import carried_options, drill_fallbacks, open_regions, open_systems, open_vault
 
 HISTORY_RECORDS = 50
 DRILLS = "drills/"
@@ -152,6 +152,8 @@ def drill(
         folder=policy.sandbox.folder,
         regions=catalog.regions_of(vault, point),
         history=history(vault),
+        carried=carried_options(policy),
+        fallbacks=drill_fallbacks(policy),
     )
     record = run_drill(request, vault=vault, progress=progress, stop=stop)
     vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)

@@ -22,11 +22,11 @@ from drkeeper.errors import (
     VaultFull,
     VaultUnreachable,
 )
-from drkeeper.facts import Facts
+from drkeeper.facts import Check, Facts, findings
 from drkeeper.log import get_logger
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
-from drkeeper.systems import Frozen, Stream, System
+from drkeeper.systems import Frozen, Noticing, Stream, System
 from drkeeper.throttle import interruptible, throttle
 from drkeeper.vault.writer import Writer
 
@@ -90,7 +90,7 @@ def take_point(
             "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records),
             hint="see what is wrong, and what to do about it, with `drkeeper check`",
         )
-    moments = [record.as_of for record in records if record.as_of is not None and record.status == "complete"]
+    moments = [record.as_of for record in records if record.as_of is not None and record.status != "failed"]
     point = RecoveryPoint(
         point_id=point_id,
         policy=policy,
@@ -150,10 +150,12 @@ def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
     log = get_logger().bind(system=system.name, kind=system.kind)
     streams: list[StreamRecord] = []
     facts, tools = Facts(), {}
+    noticed: tuple[Check, ...] = ()
     if frozen is not None:
         try:
             streams = list(_store_streams(opened.source, frozen, sink))
             facts, tools = frozen.facts(), dict(frozen.tools)
+            noticed = frozen.findings if isinstance(frozen, Noticing) else ()
         except FATAL:
             raise
         except Exception as error:  # noqa: BLE001 - as in _freeze: recorded, shown, and the point is partial
@@ -169,16 +171,21 @@ def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
             error=opened.error,
             capture_seconds=elapsed,
         )
+    lacking = "; ".join(f"{check.subject}: {check.detail}" for check in findings(noticed) if check.severity == "error")
     record = SystemRecord(
         name=system.name,
         kind=system.kind,
-        status="complete",
+        status="partial" if lacking else "complete",
         as_of=opened.as_of,
         streams=tuple(streams),
         facts=facts,
         tools=tools,
         capture_seconds=elapsed,
+        error=lacking,
+        findings=noticed,
     )
+    if lacking:
+        log.error("system is partial", lacking=lacking)
     stored = sum(stream.stored_bytes for stream in streams)
     log.info("system captured", size_bytes=record.size_bytes, stored_bytes=stored, elapsed_seconds=elapsed)
     return record

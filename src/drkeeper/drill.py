@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drkeeper import clock
+from drkeeper.drill_places import Places
 from drkeeper.drill_record import DrillRequest, Measured, build_record
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check
@@ -26,8 +27,8 @@ from drkeeper.report.record import (
     StepRecord,
 )
 from drkeeper.restore import Restorer, preflight
-from drkeeper.sandbox import SandboxServer, start_sandbox
-from drkeeper.systems import System, load_kind
+from drkeeper.sandbox import SandboxServer
+from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
 
 
@@ -67,30 +68,28 @@ def _sandbox(request: DrillRequest, measured: Measured) -> Iterator[dict[str, Sy
         request.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="drkeeper-drill-", dir=request.folder))
     folder.chmod(0o711)  # servers that run as another user find their own folders in it
-    servers: dict[str, SandboxServer] = {}
+    places = Places(folder=folder, carried=request.carried, fallbacks=request.fallbacks)
     try:
-        complete = [record for record in request.point.systems if record.status == "complete"]
+        complete = [record for record in request.point.systems if record.status != "failed"]
         with ThreadPoolExecutor(max_workers=max(1, len(complete))) as pool:
             started = {
-                record.name: pool.submit(_provision, record.name, record.kind, folder, request, servers)
-                for record in complete
+                record.name: pool.submit(_provision, record.name, record.kind, places, request) for record in complete
             }
         for name, future in started.items():
             measured.provision[name] = future.result()
-        yield {
-            record.name: _open(record.name, record.kind, servers[record.name], folder, request) for record in complete
-        }
+        measured.places.update(places.words)
+        measured.asked_only.update(name for name in places.words if request.fallbacks[name].clear is None)
+        yield {record.name: places.open(record.name, record.kind) for record in complete}
     finally:
-        measured.clean_up.extend(_remove(servers, folder))
+        measured.clean_up.extend(places.clear_borrowed())
+        measured.clean_up.extend(_remove(places.servers, folder))
 
 
-def _provision(
-    name: str, kind: str, folder: Path, request: DrillRequest, servers: dict[str, SandboxServer]
-) -> StepRecord:
+def _provision(name: str, kind: str, places: Places, request: DrillRequest) -> StepRecord:
     started_at, started = clock.now(), clock.monotonic_seconds()
-    servers[name] = start_sandbox(kind, folder / name)
+    places.provision(name, kind)
     return StepRecord(
-        name=f"start a sandbox for {name}",
+        name=f"start a sandbox for {name}" if name in places.servers else f"take {places.words[name]} for {name}",
         verb="provision",
         system=name,
         kind=kind,
@@ -100,16 +99,6 @@ def _provision(
         forecast=forecast_step(kind, "provision", 0, request.history),
         outcome="done",
     )
-
-
-def _open(name: str, kind: str, server: SandboxServer, folder: Path, request: DrillRequest) -> System:
-    model = load_kind(kind).options
-    options: dict[str, object] = {**server.options, **request.sandbox_options.get(kind, {})}
-    if "scratch" in model.model_fields:
-        scratch = folder / f"{name}-scratch"
-        scratch.mkdir()
-        options.setdefault("scratch", scratch)
-    return load_kind(kind).open_system(name, model.model_validate(options))
 
 
 def _recover(
@@ -122,7 +111,14 @@ def _recover(
     stop: threading.Event,
 ) -> None:
     targets = [
-        Target(system=name, kind=system.kind, endpoint="sandbox", empty=True) for name, system in endpoints.items()
+        Target(
+            system=name,
+            kind=system.kind,
+            endpoint=measured.places.get(name, "sandbox"),
+            empty=True,
+            holds=isinstance(system, Holding) and system.holds,
+        )
+        for name, system in endpoints.items()
     ]
     measured.plan = build_plan(
         request.point,
@@ -153,6 +149,9 @@ def _no_undo(systems: Sequence[str]) -> None:
 
 def _read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
     for name, system in endpoints.items():
+        if name in measured.asked_only:
+            measured.beat_notes[name] = "not measured: nothing was restored, the server was only asked"
+            continue
         try:
             beat = system.newest_beat()
         except DrkeeperError as error:
@@ -166,7 +165,7 @@ def _read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
 
 def _remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Check]:
     for name, server in sorted(servers.items()):
-        process_id, port = server.process_id, server.options.get("port")
+        process_id, port = server.process_id, server.port
         server.stop()
         yield _proof(f"{name}.process", gone=not Path(f"/proc/{process_id}").exists(), what=f"process {process_id}")
         yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
@@ -182,9 +181,9 @@ def _proof(subject: str, *, gone: bool, what: str) -> Check:
     return Check(subject=subject, verdict="failed", detail=f"{what} is still there", remedy="remove it by hand")
 
 
-def _answers(port: object) -> bool:
+def _answers(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", int(str(port))), timeout=1):
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
     except OSError:
         return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from drkeeper import __version__
+from drkeeper.drill_places import Fallback
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, total
 from drkeeper.heartbeat import Heartbeat, loss_seconds
@@ -37,7 +38,8 @@ class DrillRequest:
 
     Attributes:
         folder: Where the sandbox's folder is made; None: the system's temporary folder.
-        sandbox_options: Extra options of the restored systems, by kind (`restore_jobs` …).
+        carried: Options of the policy that say how to restore, not where to, by system.
+        fallbacks: Where a system is restored to when no sandbox of its kind can be started here.
         regions: Names of the regions that hold the point.
     """
 
@@ -45,16 +47,24 @@ class DrillRequest:
     objectives: Objectives
     trigger: Literal["manual", "schedule"] = "manual"
     folder: Path | None = None
-    sandbox_options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    carried: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
     regions: tuple[str, ...] = ()
     history: Sequence[Run] = ()
 
 
 @dataclass
 class Measured:
-    """What a drill has found so far; it becomes the record, whatever went wrong."""
+    """What a drill has found so far; it becomes the record, whatever went wrong.
+
+    Attributes:
+        places: What served instead of a sandbox, by system.
+        asked_only: Of those the ones where nothing was restored: a server said what it would do.
+    """
 
     provision: dict[str, StepRecord] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    asked_only: set[str] = field(default_factory=set)
     plan: RestorePlan | None = None
     notes: MemoryNotes = field(default_factory=MemoryNotes)
     checks: list[Check] = field(default_factory=list)
@@ -75,7 +85,9 @@ def build_record(
     known = [loss for loss in losses if loss is not None]
     rto = (measured.recovered_at - disaster_at).total_seconds() if measured.recovered_at else None
     failed = tuple(
-        f"{record.name}: it failed at backup" for record in request.point.systems if record.status == "failed"
+        f"{record.name}: {'it failed' if record.status == 'failed' else 'it is partial'}, at backup: {record.error}"
+        for record in request.point.systems
+        if record.status != "complete"
     )
     return DrillRecord(
         drill_id=drill_id,
@@ -95,9 +107,16 @@ def build_record(
         steps=steps,
         checks=tuple(measured.checks),
         clean_up=tuple(measured.clean_up),
-        not_tested=failed + NOT_TESTED,
+        not_tested=(*failed, *_borrowed(measured), *NOT_TESTED),
         error=measured.error,
     )
+
+
+def _borrowed(measured: Measured) -> Iterator[str]:
+    """What served where no sandbox could be started."""
+    for name, words in sorted(measured.places.items()):
+        lacks = "; its RTO and RPO were not measured" if name in measured.asked_only else ""
+        yield f"{name}: no sandbox could be started for it here, so the drill used {words}{lacks}"
 
 
 def _summary(request: DrillRequest) -> PointSummary:
@@ -157,7 +176,7 @@ def _outcomes(
             kind=record.kind,
             as_of=record.as_of,
             size_bytes=record.size_bytes,
-            rto_seconds=_span_seconds(own) if complete else None,
+            rto_seconds=_span_seconds(own) if complete and record.name not in measured.asked_only else None,
             rto_forecast=total([step.forecast for step in own if step.forecast is not None]) if own else None,
             rpo_seconds=loss_seconds(disaster_at, beat) if beat else None,
             rpo_note=measured.beat_notes.get(record.name, "" if beat else "not measured: it was not restored"),

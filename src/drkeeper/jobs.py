@@ -54,10 +54,10 @@ def _backup(policy: Policy, stop: threading.Event) -> None:
     if os.nice(0) < NICENESS:  # on Linux of this thread, and of those that it starts
         os.nice(NICENESS - os.nice(0))
     backed = actions.back_up(policy, wait_seconds=WAIT_SECONDS, stop=stop)
-    failed = [system.name for system in backed.point.systems if system.status == "failed"]
+    failed = [system.name for system in backed.point.systems if system.status != "complete"]
     if failed or backed.lacking:
         raise BackupPartial(
-            f"recovery point {backed.point.point_id}: failed systems: {', '.join(failed) or 'none'}; "
+            f"recovery point {backed.point.point_id}: failed or partial systems: {', '.join(failed) or 'none'}; "
             f"regions that lack it: {', '.join(backed.lacking) or 'none'}"
         )
 

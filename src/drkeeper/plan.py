@@ -1,8 +1,9 @@
 """What a restore will do, as data: decided here, shown by `explain`, carried out by `restore`. Pure.
 
 The graph is always the same: an undo point of what would be overwritten, then all loads (each beside the live
-data, in parallel), then the switches, what is referred to before what refers, then the checks. Nothing live
-changes before every load has ended well.
+data, in parallel), then the switches, what is referred to before what refers, then the releases of what came up
+held, then the checks. Nothing live changes before every load has ended well. Systems that hold (a cluster whose
+workloads stay at zero) are switched first: nothing of theirs runs yet, and what runs later finds its place ready.
 """
 
 import hashlib
@@ -61,16 +62,27 @@ class VerifyFacts(_SystemStep):
     verb: Literal["verify"] = "verify"
 
 
-Step = Annotated[TakeUndo | Load | Switch | VerifyFacts, Field(discriminator="verb")]
+class Release(_SystemStep):
+    """Let what came up held run, now that everything that it uses is back."""
+
+    verb: Literal["release"] = "release"
+
+
+Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts, Field(discriminator="verb")]
 
 
 class Target(Record):
-    """One endpoint that is restored into, as it was seen when the plan was made."""
+    """One endpoint that is restored into, as it was seen when the plan was made.
+
+    Attributes:
+        holds: What is restored there comes up held, and is released when every other system is back.
+    """
 
     system: str
     kind: str
     endpoint: str
     empty: bool
+    holds: bool = False
 
 
 class RestorePlan(Record):
@@ -181,6 +193,8 @@ def sentence(step: Step) -> str:
             return f"load {step.system}"
         case Switch():
             return f"switch {step.system}"
+        case Release():
+            return f"release {step.system}"
         case VerifyFacts():
             return f"verify {step.system}"
         case _:
@@ -209,7 +223,10 @@ def _restorable(
 ) -> list[Target]:
     missing = [target.system for target in targets if target.system not in records]
     failed = [name for name, record in records.items() if record.status == "failed"]
-    asked_failed = [target.system for target in targets if target.system in failed]
+    lacking = {name: record for name, record in records.items() if record.status != "complete"}
+    asked_failed = [
+        f"{target.system} {lacking[target.system].status}" for target in targets if target.system in lacking
+    ]
     if missing:
         raise Refused(
             f"point {point.point_id} does not hold {', '.join(missing)}; nothing was changed",
@@ -217,7 +234,7 @@ def _restorable(
         )
     if asked_failed and not allow_partial:
         raise Refused(
-            f"point {point.point_id} is partial: {', '.join(asked_failed)} failed; nothing was changed",
+            f"point {point.point_id} is partial: {', '.join(asked_failed)}; nothing was changed",
             hint="choose a complete point, or give --allow-partial to restore what it holds",
         )
     wanted = [target for target in targets if target.system not in failed]
@@ -255,9 +272,9 @@ def _steps(
 
 
 def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history: Sequence[Run]) -> Iterator[Step]:
-    """After the last load, one switch after the other; then all checks."""
+    """After the last load, one switch after the other; then what was held is released; then all checks."""
     before = tuple(f"load:{target.system}" for target in order)
-    for target in order:
+    for target in sorted(order, key=lambda target: not target.holds):
         size = records[target.system].size_bytes
         yield Switch(
             step_id=f"switch:{target.system}",
@@ -268,6 +285,17 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
             after=before,
         )
         before = (f"switch:{target.system}",)
+    for target in order:
+        if not target.holds:
+            continue
+        yield Release(
+            step_id=f"release:{target.system}",
+            system=target.system,
+            kind=target.kind,
+            forecast=forecast_step(target.kind, "release", 0, history),
+            after=before,
+        )
+        before = (f"release:{target.system}",)
     for target in order:
         yield VerifyFacts(
             step_id=f"verify:{target.system}",

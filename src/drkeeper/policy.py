@@ -109,12 +109,22 @@ class SchedulesPolicy(Section):
     drill: Cron | None = Field(default=None, description="Restore into a sandbox, with a clock.")
 
 
+class ScratchCluster(Section):
+    """A cluster that drills may fill and empty again; a ConfigMap `default/drkeeper-scratch` in it must allow that."""
+
+    kubeconfig: Path = Field(description="How it is reached.")
+    context: str | None = Field(default=None, description="Of the kubeconfig; left out: its current one.")
+
+
 class SandboxPolicy(Section):
     """Where drills run."""
 
     folder: Path | None = Field(
         default=None,
         description="For the sandbox's data; needs the room of a whole restore. Else a temporary one.",
+    )
+    cluster: ScratchCluster | None = Field(
+        default=None, description="For systems of kind kubernetes, where no control plane of their own can be started."
     )
 
 

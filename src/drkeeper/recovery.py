@@ -197,7 +197,7 @@ def _undo_taker(policy: Policy, progress: Progress | None, stop: threading.Event
     def take_undo(names: Sequence[str]) -> None:
         point = back_up(policy, names=names, purpose="undo", progress=progress, stop=stop).point
         if point.partial:
-            lost = ", ".join(f"{one.name}: {one.error}" for one in point.systems if one.status == "failed")
+            lost = ", ".join(f"{one.name}: {one.error}" for one in point.systems if one.status != "complete")
             raise Refused(f"no undo point could be taken ({lost}); nothing was overwritten")
 
     return take_undo

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from drkeeper.facts import Facts
+from drkeeper.facts import Check, Facts
 
 Purpose = Literal["backup", "undo"]
 
@@ -49,21 +49,23 @@ class SystemRecord(Record):
     """What one system gave to a recovery point.
 
     Attributes:
-        status: "failed" carries the error and no streams.
+        status: "failed" carries the error and no streams; "partial" carries streams, and in `error` what they lack.
         as_of: The moment that the data describes; None where the freeze itself failed.
         capture_seconds: From the freeze to the last byte in the vault.
         tools: Versions of the programs used (`pg_dump`: `18.6`).
+        findings: What was noticed while it was captured (a ConfigMap that looks like a credential …).
     """
 
     name: str
     kind: str
-    status: Literal["complete", "failed"]
+    status: Literal["complete", "partial", "failed"]
     as_of: AwareDatetime | None = None
     streams: tuple[StreamRecord, ...] = ()
     facts: Facts = Field(default_factory=Facts)
     tools: dict[str, str] = Field(default_factory=dict)
     capture_seconds: float = 0.0
     error: str = ""
+    findings: tuple[Check, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -99,8 +101,8 @@ class RecoveryPoint(Record):
 
     @property
     def partial(self) -> bool:
-        """Whether any system failed: such a point is not chosen for a whole restore unless asked for."""
-        return any(system.status == "failed" for system in self.systems)
+        """Whether any system failed or lacks a part: such a point is not chosen unless asked for."""
+        return any(system.status != "complete" for system in self.systems)
 
     @property
     def as_of(self) -> datetime:

@@ -16,12 +16,12 @@ from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, compare, findings
 from drkeeper.journal import Event
 from drkeeper.log import get_logger
-from drkeeper.plan import Load, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
+from drkeeper.plan import Load, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
-from drkeeper.systems import System
+from drkeeper.systems import Holding, SelfProving, System
 from drkeeper.throttle import interruptible
 from drkeeper.vault.vault import Vault
 
@@ -210,16 +210,26 @@ class Restorer:
                 self.take_undo(step.systems)
             case Load():
                 record = self._record(step.system)
-                streams = VaultStreams(self.vault, record, self.progress, self.stop)
-                self.endpoints[step.system].load(record, streams, self.plan.staging)
+                self.endpoints[step.system].load(record, self._streams(record), self.plan.staging)
             case Switch():
                 self.endpoints[step.system].switch(self._record(step.system), self.plan.staging)
+            case Release():
+                endpoint = self.endpoints[step.system]
+                if isinstance(endpoint, Holding):
+                    endpoint.release()
             case VerifyFacts():
-                record = self._record(step.system)
-                live = self.endpoints[step.system].facts(record.facts)
-                self.checks.extend(compare(record.facts, live, system=step.system))
+                self._verify(self.endpoints[step.system], self._record(step.system))
             case _:
                 assert_never(step)
+
+    def _verify(self, endpoint: System, record: SystemRecord) -> None:
+        self.checks.extend(compare(record.facts, endpoint.facts(record.facts), system=record.name))
+        if isinstance(endpoint, SelfProving):
+            for check in endpoint.verify(record, self._streams(record)):
+                self.checks.append(check.model_copy(update={"subject": f"{record.name}.{check.subject}"}))
+
+    def _streams(self, record: SystemRecord) -> VaultStreams:
+        return VaultStreams(self.vault, record, self.progress, self.stop)
 
     def _record(self, name: str) -> SystemRecord:
         record = self.point.system(name)

@@ -87,7 +87,7 @@ def render_runbook(point: RecoveryPoint, *, encrypted: bool, region_urls: Mappin
 
 def _in_order(point: RecoveryPoint) -> list[SystemRecord]:
     rank = {name: place for place, name in enumerate(point.freeze_order)}
-    complete = [record for record in point.systems if record.status == "complete" and record.streams]
+    complete = [record for record in point.systems if record.status != "failed" and record.streams]
     return sorted(complete, key=lambda record: rank.get(record.name, -1), reverse=True)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from drkeeper.drill_places import Fallback
 from drkeeper.errors import UsageInvalid
 from drkeeper.plan import Target
-from drkeeper.policy import Policy, freeze_order
-from drkeeper.systems import System, load_kind
+from drkeeper.policy import Policy, ScratchCluster, freeze_order
+from drkeeper.systems import Clearing, Holding, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
@@ -60,6 +61,52 @@ def open_systems(policy: Policy, names: Iterable[str] = ()) -> dict[str, System]
     }
 
 
+def carried_options(policy: Policy) -> dict[str, dict[str, object]]:
+    """What each system's options say of how to restore, and nothing of where to: drills get no more than that.
+
+    A kind names such options in `Options.SANDBOX_FIELDS`.
+    """
+    return {
+        name: {key: getattr(system.options, key) for key in getattr(system.options, "SANDBOX_FIELDS", ())}
+        for name, system in policy.systems.items()
+    }
+
+
+def drill_fallbacks(policy: Policy) -> dict[str, Fallback]:
+    """Where drills restore systems to that a dry run can be asked of, when no sandbox of theirs can be started."""
+    return {
+        name: _scratch(policy, policy.sandbox.cluster, name) if policy.sandbox.cluster else _asked(policy, name)
+        for name, system in policy.systems.items()
+        if "dry_run" in type(system.options).model_fields
+    }
+
+
+def _scratch(policy: Policy, cluster: ScratchCluster, name: str) -> Fallback:
+    kind = policy.systems[name].kind
+    carried = carried_options(policy)[name]
+
+    def open_scratch() -> System:
+        model = load_kind(kind).options
+        place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "missing_kinds": "skip"}
+        return load_kind(kind).open_system(name, model.model_validate({**carried, **place}))
+
+    def clear() -> None:
+        system = open_scratch()
+        if isinstance(system, Clearing):
+            system.clear()
+
+    return Fallback(open=open_scratch, words="the scratch cluster of the policy", clear=clear)
+
+
+def _asked(policy: Policy, name: str) -> Fallback:
+    system = policy.systems[name]
+    options = system.options.model_copy(update={"dry_run": True, "missing_kinds": "skip"})
+    return Fallback(
+        open=lambda: load_kind(system.kind).open_system(name, options),
+        words="a dry run of the live API server (nothing was created)",
+    )
+
+
 def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
     """What a restore would find at each endpoint, for a plan. Asks the systems."""
     return [
@@ -68,6 +115,7 @@ def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
             kind=system.kind,
             endpoint=endpoint(policy, name),
             empty=system.is_empty(),
+            holds=isinstance(system, Holding) and system.holds,
         )
         for name, system in systems.items()
     ]

@@ -102,7 +102,11 @@ def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
 
 
 def _insist(backed: "Backed") -> None:
-    failed = [f"{system.name} failed: {system.error}" for system in backed.point.systems if system.status == "failed"]
+    failed = [
+        f"{system.name} {'failed' if system.status == 'failed' else 'is partial'}: {system.error}"
+        for system in backed.point.systems
+        if system.status != "complete"
+    ]
     lacking = [f"region {region} lacks the point: {why}" for region, why in backed.lacking.items()]
     if failed or lacking:
         raise BackupPartial("\n".join([*failed, *lacking]), hint="what worked is committed; `drkeeper check` says more")

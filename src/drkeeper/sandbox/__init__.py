@@ -25,6 +25,11 @@ class SandboxServer(Protocol):
         """Of the server's main process."""
         ...
 
+    @property
+    def port(self) -> int:
+        """On which it listens, on 127.0.0.1."""
+        ...
+
     def stop(self) -> None:
         """End it in order, wait for its exit, and leave the folder; stopping twice is fine."""
         ...

@@ -76,6 +76,11 @@ class PostgresServer:
         """Of the postmaster."""
         return self._process.pid
 
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1."""
+        return int(str(self.options["port"]))
+
     def stop(self) -> None:
         """End it in order ("fast": clients are cut off), and leave the folder; stopping twice is fine."""
         end(self._process, STOP_SECONDS, sign=signal.SIGINT)

@@ -48,6 +48,11 @@ class ValkeyServer:
         """Of the server."""
         return self._process.pid
 
+    @property
+    def port(self) -> int:
+        """On 127.0.0.1."""
+        return int(str(self.options["port"]))
+
     def stop(self) -> None:
         """End it in order, wait for its exit, and leave the folder; stopping twice is fine."""
         end(self._process, STOP_SECONDS)

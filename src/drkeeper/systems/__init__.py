@@ -81,6 +81,16 @@ class Frozen(Protocol):
 
 
 @runtime_checkable
+class Noticing(Protocol):
+    """A frozen view that noticed something worth telling while it was read."""
+
+    @property
+    def findings(self) -> tuple[Check, ...]:
+        """Asked for after the last stream; one of severity "error" makes the system's record partial."""
+        ...
+
+
+@runtime_checkable
 class System(Protocol):
     """One protected system at one endpoint. Production and sandbox are two instances of one class.
 
@@ -140,6 +150,73 @@ class System(Protocol):
 
     def newest_beat(self) -> Heartbeat | None:
         """The newest heartbeat in the data, None where there is none."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A system whose restored parts would touch the others: they come up held, and are released when all are back."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether a switch leaves anything to release."""
+        ...
+
+    def release(self) -> None:
+        """Let everything that is held run; finds it by itself, and may be called again after a crash."""
+        ...
+
+
+@runtime_checkable
+class SelfProving(Protocol):
+    """A system that can compare more than facts with a record after a restore."""
+
+    def verify(self, record: SystemRecord, streams: Streams) -> Iterable[Check]:
+        """Statements about the live endpoint; subjects without the system's name. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Differing(Protocol):
+    """A system that can show beforehand what a restore would change."""
+
+    def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
+        """Lines of a unified diff; secrets masked. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Delivering(Protocol):
+    """A system that sends a copy of what was captured elsewhere, and can do so later."""
+
+    def undelivered(self, record: SystemRecord) -> bool:
+        """Whether the record's copy did not get there when the point was taken."""
+        ...
+
+    def deliver(self, record: SystemRecord, streams: Streams) -> str:
+        """Send it now; says in a few words what came of it."""
+        ...
+
+
+@runtime_checkable
+class Clearing(Protocol):
+    """A system that can be emptied, where the endpoint itself says that it may be."""
+
+    def clear(self) -> None:
+        """Remove everything that a policy would protect.
+
+        Raises:
+            Refused: The endpoint does not carry the mark that allows it.
+        """
+        ...
+
+
+@runtime_checkable
+class Identifying(Protocol):
+    """A system that gives new ids to what is restored."""
+
+    def new_ids(self, record: SystemRecord, streams: Streams) -> Iterator[tuple[str, str, str]]:
+        """Former id, present id, and the path of each object that is in the record and live."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What a policy may say about a Kubernetes cluster."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -58,6 +58,22 @@ class Transform(_Section):
 
 class Options(_Section):
     """A cluster, what of it is protected, and how it is brought back."""
+
+    # What a drill's own control plane gets from the policy: nothing that leads to the protected cluster or its git.
+    SANDBOX_FIELDS: ClassVar = (
+        "kinds",
+        "exclude_kinds",
+        "namespaces",
+        "exclude_namespaces",
+        "exclude_labels",
+        "cluster_scoped",
+        "secrets",
+        "heartbeat_namespace",
+        "hold",
+        "hold_except",
+        "established_seconds",
+        "made_by_others",
+    )
 
     kubeconfig: Path | None = Field(None, description="default: $KUBECONFIG, ~/.kube/config, or the Pod's own account")
     context: str | None = Field(None, description="of the kubeconfig; default: its current one")

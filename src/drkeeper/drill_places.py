@@ -1,0 +1,106 @@
+"""Where a drill restores to: a server of its own, and where none can be had, the next best place, named in the report.
+
+A system of kind kubernetes needs a control plane, which not every machine has. Then a scratch cluster that the
+policy names serves, and without one the live API server is asked what it would do (a dry run: nothing is created).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from drkeeper.errors import DrkeeperError, Refused, ToolMissing
+from drkeeper.facts import Check
+from drkeeper.sandbox import SandboxServer, start_sandbox
+from drkeeper.systems import System, load_kind
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A place for one system where no sandbox of its kind can be started.
+
+    Attributes:
+        open: Opens the place; called only when it is needed.
+        words: What it is, for the report.
+        clear: Removes everything from it again; None where nothing is created in it.
+    """
+
+    open: Callable[[], System]
+    words: str
+    clear: Callable[[], None] | None = None
+
+
+@dataclass
+class Places:
+    """The places of one drill: what was started, what was borrowed, and what goes away again.
+
+    Attributes:
+        folder: Holds the data of all servers.
+        carried: Options of the policy that say how to restore, not where to (identities, selections), by system.
+        fallbacks: By system.
+        words: What serves instead of a sandbox, by system; for the report.
+    """
+
+    folder: Path
+    carried: Mapping[str, Mapping[str, object]]
+    fallbacks: Mapping[str, Fallback]
+    servers: dict[str, SandboxServer] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def provision(self, name: str, kind: str) -> None:
+        """Start a server for one system, or find another place for it. Called from several threads.
+
+        Raises:
+            ToolMissing: There is neither.
+            Refused: The other place holds something already.
+        """
+        try:
+            server = start_sandbox(kind, self.folder / name)
+        except ToolMissing as missing:
+            fallback = self.fallbacks.get(name)
+            if fallback is None:
+                raise
+            if fallback.clear is not None and not fallback.open().is_empty():
+                raise Refused(
+                    f"{name}: {fallback.words} is not empty, so the drill did not restore into it",
+                    hint="empty it, or name another one under sandbox.cluster",
+                ) from missing
+            with self._lock:
+                self.words[name] = fallback.words
+            return
+        with self._lock:
+            self.servers[name] = server
+
+    def open(self, name: str, kind: str) -> System:
+        """The system that is restored into."""
+        if name not in self.servers:
+            return self.fallbacks[name].open()
+        model = load_kind(kind).options
+        options: dict[str, object] = {**self.carried.get(name, {}), **self.servers[name].options}
+        if "scratch" in model.model_fields:
+            scratch = self.folder / f"{name}-scratch"
+            scratch.mkdir()
+            options.setdefault("scratch", scratch)
+        return load_kind(kind).open_system(name, model.model_validate(options))
+
+    def clear_borrowed(self) -> list[Check]:
+        """Empty the places that were borrowed, with proof."""
+        checks = []
+        for name in sorted(self.words):
+            fallback = self.fallbacks[name]
+            if fallback.clear is not None:
+                checks.append(_cleared(name, fallback, fallback.clear))
+        return checks
+
+
+def _cleared(name: str, fallback: Fallback, clear: Callable[[], None]) -> Check:
+    subject = f"{name}.scratch"
+    try:
+        clear()
+        empty = fallback.open().is_empty()
+    except DrkeeperError as error:
+        return Check(subject=subject, verdict="failed", detail=str(error), remedy=error.hint or "empty it by hand")
+    if empty:
+        return Check(subject=subject, verdict="passed", detail=f"{fallback.words} is empty again")
+    return Check(subject=subject, verdict="failed", detail=f"{fallback.words} is not empty", remedy="empty it by hand")
