@@ -1,0 +1,118 @@
+"""Kubernetes clusters: manifests to the vault and to git, and back in an order that works.
+
+Why and how: `docs/adr/0100-a-cluster-is-captured-from-raw-lists.md` and those after it. The libraries come with the
+extra `drkeeper[kubernetes]`, and are imported when they are used.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from pydantic import BaseModel
+
+from drkeeper.errors import PolicyInvalid, ToolMissing
+from drkeeper.facts import Check, Facts
+from drkeeper.heartbeat import Heartbeat
+from drkeeper.recovery_point import SystemRecord
+from drkeeper.systems import Frozen, Streams
+from drkeeper.systems._kubernetes.options import Options
+
+__all__ = ["Kubernetes", "Options", "open_system"]
+
+_LIBRARIES = ("cryptography", "dulwich", "jsonpatch", "kubernetes", "orjson", "yaml")
+
+
+def open_system(name: str, options: BaseModel) -> "Kubernetes":
+    """A cluster; connects to nothing.
+
+    Raises:
+        ToolMissing: The libraries of the extra `kubernetes` are not installed.
+    """
+    if not isinstance(options, Options):
+        raise PolicyInvalid(f"{name}: these are not options of a kubernetes system")
+    missing = [library for library in _LIBRARIES if find_spec(library) is None]
+    if missing:
+        raise ToolMissing(
+            f"{name}: {', '.join(missing)} are not installed",
+            hint="install it with `pip install 'drkeeper[kubernetes]'`",
+        )
+    return Kubernetes(name, options)
+
+
+class Kubernetes:
+    """One cluster, or the part of it that the policy names."""
+
+    kind = "kubernetes"
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self._options = options
+
+    def probe(self) -> Iterator[Check]:
+        """Reachable, permitted, clock, git remote, Secrets' recipients."""
+        yield from _part("checks").probe(self._options)
+
+    def freeze(self) -> AbstractContextManager[Frozen]:
+        """Look what there is to capture; each list is then of one moment, which its resourceVersion names."""
+        frozen: AbstractContextManager[Frozen] = _part("frozen").frozen(self._options)
+        return frozen
+
+    def facts(self, witness: Facts | None = None) -> Facts:
+        """Counts of objects by kind: those that we applied, and all."""
+        facts: Facts = _part("live_facts").live_facts(self._options, witness)
+        return facts
+
+    def is_empty(self) -> bool:
+        """Whether nobody has put anything into the cluster yet."""
+        return bool(_part("emptiness").is_empty(self._options))
+
+    def preflight(self, record: SystemRecord) -> Iterator[Check]:
+        """What would stop a restore: missing kinds, permissions, the identity for Secrets."""
+        yield from _part("preflight").preflight(self._options, record)
+
+    def load(self, record: SystemRecord, streams: Streams, staging: str) -> None:
+        """Bring the manifests to a scratch folder, verify each, and ask the server where it can be asked."""
+        _part("load").load(self.name, self._options, record, streams, staging)
+
+    def switch(self, record: SystemRecord, staging: str) -> None:
+        """Apply them in order, workloads held; an apply that was made already is made again and changes nothing."""
+        _part("load").switch(self.name, self._options, record, staging)
+
+    def discard(self, staging: str) -> None:
+        """Remove the scratch folder."""
+        _part("load").discard(self.name, self._options, staging)
+
+    def release(self) -> None:
+        """Let workloads run that a restore held."""
+        _part("hold").release(self._options)
+
+    def verify(self, record: SystemRecord, streams: Streams) -> Iterator[Check]:
+        """Every object is there and equal, and refers to nothing that is missing."""
+        yield from _part("proof").verify(self._options, record, streams)
+
+    def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
+        """What a restore would change, as the server sees it."""
+        lines: Iterable[str] = _part("difference").difference(self._options, record, streams)
+        yield from lines
+
+    def deliver(self, record: SystemRecord, streams: Streams) -> str:
+        """Push a commit that could not be pushed when it was made; gives the commit, "" where there is none."""
+        if self._options.git is None or "commit.bundle" not in streams.names():
+            return ""
+        return str(_part("bundle").push_bundle(self._options.git, streams.read("commit.bundle")))
+
+    def beat(self, mark: Heartbeat) -> None:
+        """Write a heartbeat as a ConfigMap."""
+        _part("beat").beat(self._options, mark)
+
+    def newest_beat(self) -> Heartbeat | None:
+        """The newest heartbeat in the cluster."""
+        mark: Heartbeat | None = _part("beat").newest_beat(self._options)
+        return mark
+
+
+def _part(name: str) -> Any:
+    """A module of ours, with its libraries, imported when it is used."""
+    return import_module(f"drkeeper.systems._kubernetes.{name}")
