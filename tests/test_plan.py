@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from drkeeper.errors import Refused
 from drkeeper.forecast import Run, forecast_step
-from drkeeper.plan import Target, build_plan, critical_path, explain, fingerprint
+from drkeeper.plan import build_plan, critical_path, fingerprint
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
+from drkeeper.steps import Target, explain
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 

@@ -4,13 +4,13 @@ Thin on purpose: decisions are in the pure modules, work is in the verbs.
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
 from threading import Thread
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
@@ -24,15 +24,18 @@ from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
 from drkeeper.recovery_point import Purpose, RecoveryPoint
-from drkeeper.replicate import replicate, replicate_records
+from drkeeper.replicate import RegionResult, replicate, replicate_records
 from drkeeper.report.record import DrillRecord, Objectives
 from drkeeper.retention import Rules
 from drkeeper.runbook import prepare_template, render_runbook
-from drkeeper.systems import System
+from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import carried_options, drill_fallbacks, open_regions, open_systems, open_vault
+
+if TYPE_CHECKING:
+    from drkeeper.deliver import Delivered
 
 HISTORY_RECORDS = 50
 DRILLS = "drills/"
@@ -44,6 +47,14 @@ class Backed:
 
     point: RecoveryPoint
     lacking: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What each region got, and what was sent elsewhere."""
+
+    regions: tuple[RegionResult, ...]
+    delivered: tuple["Delivered", ...]
 
 
 def back_up(
@@ -70,6 +81,7 @@ def back_up(
         for name, system in open_systems(policy, names).items()
     }
     vault = open_vault(policy)
+    send_waiting(vault, {name: source.system for name, source in sources.items()})
     point_id = token_hex(6)
 
     def carry_runbook(point: RecoveryPoint) -> None:
@@ -91,6 +103,25 @@ def back_up(
                 before_commit=carry_runbook,
             )
         return Backed(point=point, lacking=_copy_out(vault, lease, progress))
+
+
+def send_waiting(vault: Vault, systems: Mapping[str, System]) -> list["Delivered"]:
+    """Send what earlier points could not send: commits whose remote was away. What still cannot go fails nothing."""
+    if not any(isinstance(system, Delivering) for system in systems.values()):
+        return []
+    from drkeeper.deliver import deliver
+
+    return deliver(vault, systems)
+
+
+def copy_points(policy: Policy, *, wait_seconds: float = 0, progress: Progress | None = None) -> Copied:
+    """Bring every point to every region that lacks it, and send what earlier points could not send."""
+    vault = open_vault(policy)
+    ttl_seconds = policy.vault.lease.total_seconds()
+    with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+        regions = replicate(vault, catalog.list_points(vault).points, lease, progress=progress)
+        replicate_records(vault)
+    return Copied(regions=regions, delivered=tuple(send_waiting(vault, open_systems(policy))))
 
 
 def _warm_up() -> None:

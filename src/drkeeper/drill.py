@@ -20,7 +20,7 @@ from drkeeper.drill_record import DrillRequest, Measured, build_record
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check
 from drkeeper.forecast import forecast_step
-from drkeeper.plan import Target, build_plan
+from drkeeper.plan import build_plan
 from drkeeper.progress import Progress, Silent
 from drkeeper.report.record import (
     DrillRecord,
@@ -28,6 +28,7 @@ from drkeeper.report.record import (
 )
 from drkeeper.restore import Restorer, preflight
 from drkeeper.sandbox import SandboxServer
+from drkeeper.steps import Target
 from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
 

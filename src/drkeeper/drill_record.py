@@ -11,7 +11,6 @@ from drkeeper.drill_places import Fallback
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, total
 from drkeeper.heartbeat import Heartbeat, loss_seconds
-from drkeeper.plan import RestorePlan, sentence
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import (
     DrillRecord,
@@ -22,6 +21,7 @@ from drkeeper.report.record import (
     SystemOutcome,
 )
 from drkeeper.restore import MemoryNotes
+from drkeeper.steps import RestorePlan, sentence
 
 SCENARIO = "every protected server and its data are lost; the vault is left"
 NOT_TESTED = (

@@ -24,6 +24,7 @@ def jobs(policy: Policy) -> dict[str, Job]:
     """One job for each schedule that the policy has."""
     run: dict[str, Callable[[threading.Event], None]] = {
         "backup": lambda stop: _backup(policy, stop),
+        "replicate": lambda _: _replicate(policy),
         "verify": lambda _: _verify(policy),
         "prune": lambda _: _prune(policy),
         "beat": lambda _: _beat(policy),
@@ -60,6 +61,13 @@ def _backup(policy: Policy, stop: threading.Event) -> None:
             f"recovery point {backed.point.point_id}: failed or partial systems: {', '.join(failed) or 'none'}; "
             f"regions that lack it: {', '.join(backed.lacking) or 'none'}"
         )
+
+
+def _replicate(policy: Policy) -> None:
+    copied = actions.copy_points(policy, wait_seconds=WAIT_SECONDS)
+    lacking = {result.region: result.error for result in copied.regions if result.error}
+    if lacking:
+        raise BackupPartial("; ".join(f"region {region} lacks points: {why}" for region, why in lacking.items()))
 
 
 def _verify(policy: Policy) -> None:

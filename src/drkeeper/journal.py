@@ -12,9 +12,9 @@ from pydantic import AwareDatetime
 
 from drkeeper import clock
 from drkeeper.errors import LeaseLost, PointUnknown
-from drkeeper.plan import RestorePlan
 from drkeeper.recovery_point import Record
 from drkeeper.report.record import StepRecord
+from drkeeper.steps import RestorePlan
 from drkeeper.vault.vault import Vault
 
 JOURNALS = "journals/"

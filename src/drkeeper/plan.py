@@ -1,4 +1,4 @@
-"""What a restore will do, as data: decided here, shown by `explain`, carried out by `restore`. Pure.
+"""What a restore will do, as data: decided here, carried out by `restore`. Pure.
 
 The graph is always the same: an undo point of what would be overwritten, then all loads (each beside the live
 data, in parallel), then the switches, what is referred to before what refers, then the releases of what came up
@@ -10,103 +10,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, assert_never
-
-from pydantic import AwareDatetime, Field
 
 from drkeeper.errors import Refused
 from drkeeper.forecast import Run, forecast_step, total
-from drkeeper.recovery_point import Record, RecoveryPoint, SystemRecord
-from drkeeper.report.record import Forecast
-
-
-class _Step(Record):
-    """What all steps have: the steps that they wait for come earlier in the plan."""
-
-    step_id: str
-    forecast: Forecast
-    after: tuple[str, ...] = ()
-
-
-class _SystemStep(_Step):
-    """A step on one system."""
-
-    system: str
-    kind: str
-
-
-class TakeUndo(_Step):
-    """Take a recovery point of the targets that are not empty, before they are overwritten."""
-
-    verb: Literal["undo"] = "undo"
-    systems: tuple[str, ...]
-
-
-class Load(_SystemStep):
-    """Bring one system's bytes to a place beside its live data."""
-
-    verb: Literal["load"] = "load"
-    size_bytes: int
-
-
-class Switch(_SystemStep):
-    """Put what was loaded in the place of the live data."""
-
-    verb: Literal["switch"] = "switch"
-    size_bytes: int
-
-
-class VerifyFacts(_SystemStep):
-    """Read the restored system's facts and compare them with the point's."""
-
-    verb: Literal["verify"] = "verify"
-
-
-class Release(_SystemStep):
-    """Let what came up held run, now that everything that it uses is back."""
-
-    verb: Literal["release"] = "release"
-
-
-Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts, Field(discriminator="verb")]
-
-
-class Target(Record):
-    """One endpoint that is restored into, as it was seen when the plan was made.
-
-    Attributes:
-        holds: What is restored there comes up held, and is released when every other system is back.
-    """
-
-    system: str
-    kind: str
-    endpoint: str
-    empty: bool
-    holds: bool = False
-
-
-class RestorePlan(Record):
-    """A restore, step by step.
-
-    Attributes:
-        staging: The name under which targets keep what is loaded until the switch.
-        critical_path: Step ids; the forecast is theirs.
-        left_out: Systems of the point that this plan does not restore, with the reason.
-    """
-
-    format: Literal[1] = 1
-    plan_id: str
-    created_at: AwareDatetime
-    policy: str
-    point_id: str
-    point_as_of: AwareDatetime
-    staging: str
-    overwrite: bool
-    targets: tuple[Target, ...]
-    steps: tuple[Step, ...]
-    forecast: Forecast
-    critical_path: tuple[str, ...]
-    left_out: dict[str, str] = Field(default_factory=dict)
+from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
 
 
 def build_plan(
@@ -118,6 +26,7 @@ def build_plan(
     history: Sequence[Run] = (),
     overwrite: bool = False,
     allow_partial: bool = False,
+    keep_held: bool = False,
 ) -> RestorePlan:
     """Decide the steps that restore `targets` from `point`.
 
@@ -129,6 +38,7 @@ def build_plan(
         history: Earlier runs, for the forecast.
         overwrite: Whether targets that hold data may be replaced (an undo point is taken first).
         allow_partial: Whether a point that lacks some of its systems will do.
+        keep_held: Whether what comes up held stays so, to be released by hand.
 
     Raises:
         Refused: The point is partial, lacks a system, or a target holds data.
@@ -142,6 +52,8 @@ def build_plan(
             hint="give --overwrite to replace it: an undo point is taken first",
         )
     steps = tuple(_steps(point, records, wanted, holding, history))
+    if keep_held:
+        steps = _without_releases(steps)
     path = critical_path(steps)
     names = {target.system for target in wanted}
     return RestorePlan(
@@ -152,6 +64,7 @@ def build_plan(
         point_as_of=point.as_of,
         staging=f"dr{plan_id}",
         overwrite=overwrite,
+        keep_held=keep_held,
         targets=tuple(wanted),
         steps=steps,
         forecast=total([step.forecast for step in steps if step.step_id in path]),
@@ -162,6 +75,19 @@ def build_plan(
             if record.name not in names
         },
     )
+
+
+def _without_releases(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The other steps; what waited for a release waits for what that waited for."""
+    released = {step.step_id: step.after for step in steps if isinstance(step, Release)}
+    kept = []
+    for step in steps:
+        after = step.after
+        while set(after) & set(released):
+            after = tuple(each for name in after for each in released.get(name, (name,)))
+        if not isinstance(step, Release):
+            kept.append(step.model_copy(update={"after": after}))
+    return tuple(kept)
 
 
 def critical_path(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -182,40 +108,6 @@ def fingerprint(plan: RestorePlan) -> str:
     for step in body["steps"]:
         del step["forecast"]
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def sentence(step: Step) -> str:
-    """One step in words, as plans, journals and reports show it."""
-    match step:
-        case TakeUndo():
-            return f"take an undo point of {', '.join(step.systems)}"
-        case Load():
-            return f"load {step.system}"
-        case Switch():
-            return f"switch {step.system}"
-        case Release():
-            return f"release {step.system}"
-        case VerifyFacts():
-            return f"verify {step.system}"
-        case _:
-            assert_never(step)
-
-
-def explain(plan: RestorePlan) -> list[dict[str, object]]:
-    """The plan's steps as rows for people, in the order in which they may run."""
-    return [
-        {
-            "step": step.step_id,
-            "does": sentence(step),
-            "after": ", ".join(step.after) or "-",
-            "size_bytes": getattr(step, "size_bytes", None),
-            "p50_seconds": step.forecast.p50_seconds,
-            "p90_seconds": step.forecast.p90_seconds,
-            "basis": step.forecast.basis,
-            "critical": step.step_id in plan.critical_path,
-        }
-        for step in plan.steps
-    ]
 
 
 def _restorable(

@@ -103,6 +103,7 @@ class SchedulesPolicy(Section):
     """When the daemon (`drkeeper run`) does what: cron lines of five fields, in UTC."""
 
     backup: Cron | None = Field(default=None, description="Take a recovery point.")
+    replicate: Cron | None = Field(default=None, description="Bring points to regions that lack them.")
     verify: Cron | None = Field(default=None, description="Prove stored data.")
     prune: Cron | None = Field(default=None, description="Forget and delete what retention does not keep.")
     beat: Cron | None = Field(default=None, description="Write heartbeats, by which lost data is measured.")

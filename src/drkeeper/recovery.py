@@ -1,7 +1,7 @@
 """Restoring, from the plan to its end: find the point, look at the targets, plan, ask, carry out, resume or give up."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, Wor
 from drkeeper.facts import Check
 from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
-from drkeeper.plan import RestorePlan, build_plan, fingerprint
+from drkeeper.plan import build_plan, fingerprint
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
-from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.restore import Outcome, Restorer, abandon, preflight
-from drkeeper.systems import System
+from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
+from drkeeper.steps import RestorePlan
+from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import open_systems, open_vault, targets
 
@@ -42,6 +43,16 @@ class Prepared:
     checks: tuple[Check, ...] = ()
 
 
+@dataclass(frozen=True)
+class NewId:
+    """One object's id before a restore and after it."""
+
+    system: str
+    former: str
+    present: str
+    path: str
+
+
 def prepare(
     policy: Policy,
     point_id: str = catalog.LATEST,
@@ -49,6 +60,7 @@ def prepare(
     names: Iterable[str] = (),
     overwrite: bool = False,
     allow_partial: bool = False,
+    keep_held: bool = False,
 ) -> Prepared:
     """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
 
@@ -66,11 +78,20 @@ def prepare(
         history=history(vault),
         overwrite=overwrite,
         allow_partial=allow_partial,
+        keep_held=keep_held,
     )
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
     checks = tuple(preflight(point, plan, systems))
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
+
+
+def differences(prepared: Prepared) -> Iterator[str]:
+    """Lines of what a restore would change, for the systems that can say so beforehand."""
+    for name, system in prepared.systems.items():
+        record = prepared.point.system(name)
+        if record is not None and isinstance(system, Differing):
+            yield from system.difference(record, _streams(prepared.vault, record))
 
 
 def prepare_saved(policy: Policy, file: Path) -> Prepared:
@@ -90,6 +111,7 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
             names=names,
             overwrite=saved.overwrite,
             allow_partial=bool(saved.left_out),
+            keep_held=saved.keep_held,
         )
     except (PointUnknown, Refused) as error:
         raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
@@ -135,6 +157,25 @@ def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
         return journal.plan
 
 
+def release(policy: Policy, names: Iterable[str] = ()) -> tuple[str, ...]:
+    """Let what a restore left held run; the names of the systems that were asked."""
+    holding = {name: system for name, system in open_systems(policy, names).items() if isinstance(system, Holding)}
+    for system in holding.values():
+        system.release()
+    return tuple(holding)
+
+
+def new_ids(policy: Policy, point_id: str, names: Iterable[str] = ()) -> Iterator[NewId]:
+    """Former and present id of everything that got a new one when it was restored."""
+    vault = open_vault(policy)
+    point = catalog.find_point(vault, point_id, allow_partial=True)
+    for name, system in open_systems(policy, names).items():
+        record = point.system(name)
+        if record is not None and isinstance(system, Identifying):
+            for former, present, path in system.new_ids(record, _streams(vault, record)):
+                yield NewId(system=name, former=former, present=present, path=path)
+
+
 def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
     """The journal of a restore that can go on.
 
@@ -150,6 +191,10 @@ def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
     if not journals:
         raise PointUnknown("no restore was left unfinished", hint="begin one with `drkeeper restore`")
     return journals[-1]
+
+
+def _streams(vault: Vault, record: SystemRecord) -> VaultStreams:
+    return VaultStreams(vault, record, Silent(), threading.Event())
 
 
 def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:

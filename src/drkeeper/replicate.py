@@ -14,13 +14,13 @@ from drkeeper.errors import DrkeeperError, LeaseLost, VaultUnreachable
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
-from drkeeper.vault.layout import PINS, PROOFS, RUNBOOKS, index_key
+from drkeeper.vault.layout import DELIVERIES, PINS, PROOFS, RUNBOOKS, index_key
 from drkeeper.vault.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim
 
 COPY_THREADS = 4
-RECORDS = (PROOFS, PINS, RUNBOOKS, "drills/", "journals/")
+RECORDS = (PROOFS, PINS, RUNBOOKS, DELIVERIES, "drills/", "journals/")
 
 
 @dataclass(frozen=True)

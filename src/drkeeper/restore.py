@@ -16,11 +16,11 @@ from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, compare, findings
 from drkeeper.journal import Event
 from drkeeper.log import get_logger
-from drkeeper.plan import Load, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
+from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.systems import Holding, SelfProving, System
 from drkeeper.throttle import interruptible
 from drkeeper.vault.vault import Vault

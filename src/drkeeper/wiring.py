@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from drkeeper.drill_places import Fallback
 from drkeeper.errors import UsageInvalid
-from drkeeper.plan import Target
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
+from drkeeper.steps import Target
 from drkeeper.systems import Clearing, Holding, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault

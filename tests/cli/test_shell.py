@@ -134,7 +134,7 @@ def test_the_version_is_shown():
     ("arguments", "said"),
     [
         (["bakup"], 'no command "bakup"; did you mean "backup"?'),
-        (["frobnicate"], "see them with `drkeeper --help`"),
+        (["xyzzy"], "see them with `drkeeper --help`"),
         (["--polcy", "x"], "no such option"),
         (["policy", "show", "--output", "xml"], "'xml' is not one of 'yaml', 'json'"),
         (["completion"], "missing argument"),

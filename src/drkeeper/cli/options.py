@@ -98,6 +98,9 @@ overwrite_option = click.option(
 partial_option = click.option(
     "--allow-partial", is_flag=True, help="Take a point in which systems failed, for what it holds."
 )
+keep_held_option = click.option(
+    "--keep-held", is_flag=True, help="Leave workloads of clusters at zero, until `drkeeper release`."
+)
 wait_option = click.option(
     "--wait", "wait_seconds", type=DURATION, default="0s", help="How long to wait for a lease that is held."
 )

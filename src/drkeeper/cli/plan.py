@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drkeeper.cli.options import overwrite_option, partial_option, point_argument, system_option
+from drkeeper.cli.options import keep_held_option, overwrite_option, partial_option, point_argument, system_option
 from drkeeper.cli.output import Column, Output, human_duration, human_time, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import Refused
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @system_option
 @overwrite_option
 @partial_option
+@keep_held_option
+@click.option("--diff", is_flag=True, help="Show each object that a cluster would change, as its API server says.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `drkeeper restore --plan`."
 )
@@ -31,6 +33,8 @@ def command(
     systems: tuple[str, ...],
     overwrite: bool,
     allow_partial: bool,
+    keep_held: bool,
+    diff: bool,
     out: Path | None,
     output: Output,
 ) -> None:
@@ -42,14 +46,21 @@ def command(
     Examples:
       drkeeper plan latest --overwrite
       drkeeper plan 3f2a --system mlflow-db -o json
+      drkeeper plan --system cluster --diff
       drkeeper plan --out p.json && drkeeper restore --plan p.json
     """
-    from drkeeper.recovery import prepare
+    from drkeeper.recovery import differences, prepare
 
     policy = settings.load_policy()
-    prepared = prepare(policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial)
+    prepared = prepare(
+        policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial, keep_held=keep_held
+    )
     if out is not None:
         save(prepared, out)
+    if diff:
+        for line in differences(prepared):
+            click.echo(line)
+        return
     show_plan(prepared, output)
 
 
@@ -76,7 +87,7 @@ def show_plan(prepared: "Prepared", output: Output, *, err: bool = False) -> Non
     import sys
 
     from drkeeper.cli.rows import CHECK_COLUMNS, STEP_COLUMNS, check_rows
-    from drkeeper.plan import explain
+    from drkeeper.steps import explain
 
     stream = sys.stderr if err else sys.stdout
     plan = prepared.plan

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drkeeper.cli.options import overwrite_option, partial_option, point_argument, system_option, working, yes_option
+from drkeeper.cli.options import (
+    keep_held_option,
+    overwrite_option,
+    partial_option,
+    point_argument,
+    system_option,
+    working,
+    yes_option,
+)
 from drkeeper.cli.output import Column, Output, human_duration, human_size, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import UsageInvalid, VerificationFailed
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
 @system_option
 @overwrite_option
 @partial_option
+@keep_held_option
 @click.option(
     "--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), help="Carry out a plan that was saved."
 )
@@ -39,6 +48,7 @@ def command(
     systems: tuple[str, ...],
     overwrite: bool,
     allow_partial: bool,
+    keep_held: bool,
     plan_file: Path | None,
     resume: str | None,
     give_up: str | None,
@@ -71,7 +81,9 @@ def command(
         prepared = (
             recovery.prepare_saved(policy, plan_file)
             if plan_file
-            else recovery.prepare(policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial)
+            else recovery.prepare(
+                policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial, keep_held=keep_held
+            )
         )
         _ask(settings, prepared, yes=yes)
         with working(settings) as work:
@@ -86,7 +98,7 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
         if value is not None
     ]
-    chosen = ("point_id", "systems", "overwrite", "allow_partial")
+    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held")
     given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if len(ways) > 1:
         raise UsageInvalid(f"give one of {' and '.join(ways)}")

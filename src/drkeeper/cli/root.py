@@ -15,6 +15,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "init": "Write a starter policy, or create the policy's vault.",
         "check": "Probe every system and region; say what to do about what fails.",
         "backup": "Take a recovery point of all systems.",
+        "replicate": "Bring recovery points to the regions that lack them.",
         "run": "Do everything that the policy schedules, as a daemon.",
     },
     "Prove": {
@@ -26,6 +27,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "points": "List recovery points; show, pin or forget one.",
         "plan": "Show what a restore would do, and how long it would take.",
         "restore": "Bring systems back from a recovery point.",
+        "release": "Let workloads run that a restore left held.",
+        "ids": "Show the new ids of what was restored beside the former ones.",
     },
     "Keep": {
         "prune": "Forget what retention does not keep, and free its space.",

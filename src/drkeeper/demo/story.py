@@ -17,10 +17,10 @@ from drkeeper.demo.worker import Worker, started
 from drkeeper.facts import Check, findings
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.objectives import outcome_of
-from drkeeper.plan import explain
 from drkeeper.policy import Policy, load_policy
 from drkeeper.report.record import DrillRecord, StepRecord
 from drkeeper.report.words import count, duration, size
+from drkeeper.steps import explain
 from drkeeper.wiring import create_vault, open_systems
 
 MORE_RUNS, UNPROTECTED_RUNS = 4, 2

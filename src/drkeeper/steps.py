@@ -1,0 +1,133 @@
+"""The words of a restore plan, as data: its steps, its targets, and the plan itself. Plans are saved and read back."""
+
+from typing import Annotated, Literal, assert_never
+
+from pydantic import AwareDatetime, Field
+
+from drkeeper.recovery_point import Record
+from drkeeper.report.record import Forecast
+
+
+class _Step(Record):
+    """What all steps have: the steps that they wait for come earlier in the plan."""
+
+    step_id: str
+    forecast: Forecast
+    after: tuple[str, ...] = ()
+
+
+class _SystemStep(_Step):
+    """A step on one system."""
+
+    system: str
+    kind: str
+
+
+class TakeUndo(_Step):
+    """Take a recovery point of the targets that are not empty, before they are overwritten."""
+
+    verb: Literal["undo"] = "undo"
+    systems: tuple[str, ...]
+
+
+class Load(_SystemStep):
+    """Bring one system's bytes to a place beside its live data."""
+
+    verb: Literal["load"] = "load"
+    size_bytes: int
+
+
+class Switch(_SystemStep):
+    """Put what was loaded in the place of the live data."""
+
+    verb: Literal["switch"] = "switch"
+    size_bytes: int
+
+
+class VerifyFacts(_SystemStep):
+    """Read the restored system's facts and compare them with the point's."""
+
+    verb: Literal["verify"] = "verify"
+
+
+class Release(_SystemStep):
+    """Let what came up held run, now that everything that it uses is back."""
+
+    verb: Literal["release"] = "release"
+
+
+Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts, Field(discriminator="verb")]
+
+
+class Target(Record):
+    """One endpoint that is restored into, as it was seen when the plan was made.
+
+    Attributes:
+        holds: What is restored there comes up held, and is released when every other system is back.
+    """
+
+    system: str
+    kind: str
+    endpoint: str
+    empty: bool
+    holds: bool = False
+
+
+class RestorePlan(Record):
+    """A restore, step by step.
+
+    Attributes:
+        staging: The name under which targets keep what is loaded until the switch.
+        critical_path: Step ids; the forecast is theirs.
+        keep_held: What comes up held stays so.
+        left_out: Systems of the point that this plan does not restore, with the reason.
+    """
+
+    format: Literal[1] = 1
+    plan_id: str
+    created_at: AwareDatetime
+    policy: str
+    point_id: str
+    point_as_of: AwareDatetime
+    staging: str
+    overwrite: bool
+    keep_held: bool = False
+    targets: tuple[Target, ...]
+    steps: tuple[Step, ...]
+    forecast: Forecast
+    critical_path: tuple[str, ...]
+    left_out: dict[str, str] = Field(default_factory=dict)
+
+
+def sentence(step: Step) -> str:
+    """One step in words, as plans, journals and reports show it."""
+    match step:
+        case TakeUndo():
+            return f"take an undo point of {', '.join(step.systems)}"
+        case Load():
+            return f"load {step.system}"
+        case Switch():
+            return f"switch {step.system}"
+        case Release():
+            return f"release {step.system}"
+        case VerifyFacts():
+            return f"verify {step.system}"
+        case _:
+            assert_never(step)
+
+
+def explain(plan: RestorePlan) -> list[dict[str, object]]:
+    """The plan's steps as rows for people, in the order in which they may run."""
+    return [
+        {
+            "step": step.step_id,
+            "does": sentence(step),
+            "after": ", ".join(step.after) or "-",
+            "size_bytes": getattr(step, "size_bytes", None),
+            "p50_seconds": step.forecast.p50_seconds,
+            "p90_seconds": step.forecast.p90_seconds,
+            "basis": step.forecast.basis,
+            "critical": step.step_id in plan.critical_path,
+        }
+        for step in plan.steps
+    ]
