@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -22,6 +22,7 @@ Listed = Callable[[str], list[Manifest]]
 # What has to be there before other things are created, and what stops other things once it is there.
 _FIRST = ("Namespace", "CustomResourceDefinition", "PriorityClass", "StorageClass", "ServiceAccount")
 _LAST = ("APIService", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_CUSTOM = 100  # custom resources: after all that is built in, before what may hinder them
 
 
 class Answer(Exception):
@@ -34,7 +35,7 @@ class Answer(Exception):
 
 
 class Http:
-    """Raw requests over one kept connection for each thread."""
+    """Raw requests over one kept connection for each thread; a context manager, which closes them."""
 
     def __init__(self, plane: ControlPlane) -> None:
         self.plane = plane
@@ -42,20 +43,29 @@ class Http:
         self._tls = ssl.create_default_context(cafile=str(credentials / "authority.crt"))
         self._tls.load_cert_chain(credentials / "admin.crt", credentials / "admin.key")
         self._kept = threading.local()
+        self._connections: list[HTTPSConnection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for connection in self._connections:
+            connection.close()
 
     def __call__(self, method: str, path: str, body: object = None, *, content_type: str = "application/json") -> Any:
         connection = getattr(self._kept, "connection", None)
         if connection is None:
-            connection = self._kept.connection = HTTPSConnection(
-                "127.0.0.1", self.plane.port, timeout=60, context=self._tls
-            )
-        content = None if body is None else json.dumps(body)
-        connection.request(method, path, content, {"Content-Type": content_type})
+            connection = HTTPSConnection("127.0.0.1", self.plane.port, timeout=60, context=self._tls)
+            self._kept.connection = connection
+            self._connections.append(connection)
+        payload = None if body is None else json.dumps(body)
+        connection.request(method, path, payload, {"Content-Type": content_type})
         response = connection.getresponse()
-        answer = json.loads(response.read())
+        content = response.read()
         if response.status >= 300:
-            raise Answer(response.status, answer)
-        return answer
+            told = content.startswith(b"{")
+            raise Answer(response.status, json.loads(content) if told else {"message": content.decode().strip()})
+        return json.loads(content)
 
 
 def kubectl(plane: ControlPlane | Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
@@ -93,25 +103,25 @@ def apply(plane: ControlPlane, manifests: Iterable[Manifest]) -> Loaded:
     """Create objects in an order that works; what the server does not take is named with its reason."""
     loaded = Loaded()
     left = list(manifests)
-    http = Http(plane)
     crds = [each for each in left if each["kind"] == "CustomResourceDefinition"]
     custom = {(each["spec"]["group"], each["spec"]["names"]["kind"]) for each in crds}
-
-    def rank(manifest: Manifest) -> int:
-        if manifest["kind"] in _FIRST:
-            return _FIRST.index(manifest["kind"])
-        if manifest["kind"] in _LAST:
-            return 102
-        return 101 if (manifest["apiVersion"].partition("/")[0], manifest["kind"]) in custom else 100
-
-    for each_rank in sorted({rank(each) for each in left}):
-        if each_rank == 101:
-            await_established(http, loaded)
-        _create_all(http, [each for each in left if rank(each) == each_rank], loaded)
+    with Http(plane) as http:
+        for turn in sorted({_turn(each, custom) for each in left}):
+            if turn == _CUSTOM:
+                await_established(http)
+            _create_all(http, [each for each in left if _turn(each, custom) == turn], loaded)
     return loaded
 
 
-def await_established(http: Http, loaded: Loaded | None = None, *, seconds: float = 30) -> None:
+def _turn(manifest: Manifest, custom: set[tuple[str, str]]) -> int:
+    if manifest["kind"] in _FIRST:
+        return _FIRST.index(manifest["kind"])
+    if manifest["kind"] in _LAST:
+        return _CUSTOM + 1
+    return _CUSTOM if (manifest["apiVersion"].partition("/")[0], manifest["kind"]) in custom else _CUSTOM - 1
+
+
+def await_established(http: Http, *, seconds: float = 30) -> None:
     """Wait until every CRD of the server is Established, and the API discovers it."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     deadline = monotonic_seconds() + seconds

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.kubernetes_system.cluster import Http, kubectl
+from tests.kubernetes_system.cluster import kubectl
 from tests.kubernetes_system.conftest import StartControlPlane, start_or_skip
 
 from drkeeper.clock import monotonic_seconds, sleep
@@ -90,7 +90,7 @@ def test_nothing_of_it_is_left_though_one_server_died_before(tmp_path: Path, how
 def test_a_webhook_is_not_called_in_a_drill(tmp_path: Path):
     plane = start_or_skip(tmp_path / "plane", controllers=False, webhooks=False)
     try:
-        Http(plane)("POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", _refuses_all())
+        plane.request("POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", _refuses_all())
         assert "created" in kubectl(plane, "create", "configmap", "a")
     finally:
         plane.kill()
