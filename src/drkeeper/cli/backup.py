@@ -86,7 +86,7 @@ def _show_order(policy: "Policy", systems: tuple[str, ...], output: Output) -> N
 
 def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
     from drkeeper import clock
-    from drkeeper.cli.rows import POINT_COLUMNS, SYSTEM_COLUMNS, point_row, system_rows
+    from drkeeper.cli.rows import POINT_COLUMNS, SYSTEM_COLUMNS, point_row, show_findings, system_rows
 
     regions = [region for region in policy.vault.regions if region not in backed.lacking]
     row: dict[str, Any] = point_row(backed.point, regions, len(policy.vault.regions), clock.now())
@@ -99,6 +99,7 @@ def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
     show(row, output, columns)
     click.echo()
     show(systems, output, SYSTEM_COLUMNS)
+    show_findings(backed.point, output)
 
 
 def _insist(backed: "Backed") -> None:

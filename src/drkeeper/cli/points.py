@@ -57,7 +57,7 @@ def list_points(settings: Settings, output: Output) -> None:
 def show_point(settings: Settings, point_id: str, output: Output) -> None:
     """Show one recovery point: its systems, streams, facts and proofs."""
     from drkeeper import catalog, clock
-    from drkeeper.cli.rows import POINT_COLUMNS, SYSTEM_COLUMNS, point_row, standing_row, system_rows
+    from drkeeper.cli.rows import POINT_COLUMNS, SYSTEM_COLUMNS, point_row, show_findings, standing_row, system_rows
 
     vault, now = _open(settings), clock.now()
     point = catalog.find_point(vault, point_id, allow_partial=True)
@@ -73,6 +73,7 @@ def show_point(settings: Settings, point_id: str, output: Output) -> None:
     show(row, "wide", POINT_COLUMNS)
     click.echo()
     show(system_rows(point), output, SYSTEM_COLUMNS)
+    show_findings(point, output)
 
 
 @command.command("pin")

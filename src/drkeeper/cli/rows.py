@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import click
+
 from drkeeper.catalog import Pin, Standing
-from drkeeper.cli.output import Column, human_duration, human_size, human_time
+from drkeeper.cli.output import Column, Output, human_duration, human_size, human_time, show
 from drkeeper.facts import Check
 from drkeeper.recovery_point import RecoveryPoint
 
@@ -118,6 +120,24 @@ def check_rows(checks: Iterable[Check]) -> list[Row]:
     """One row a check; what failed first."""
     order = {"failed": 0, "not checked": 1, "passed": 2}
     return [check.model_dump(mode="json") for check in sorted(checks, key=lambda check: order[check.verdict])]
+
+
+def finding_rows(point: RecoveryPoint) -> list[Row]:
+    """What was noticed while a point was taken, its system's name before each subject."""
+    return [
+        {**row, "subject": f"{system.name}.{row['subject']}"}
+        for system in point.systems
+        for row in check_rows(system.findings)
+        if row["verdict"] != "passed"
+    ]
+
+
+def show_findings(point: RecoveryPoint, output: Output) -> None:
+    """What was noticed while a point was taken, as a table of its own; nothing where nothing was."""
+    rows = finding_rows(point)
+    if rows:
+        click.echo()
+        show(rows, output, CHECK_COLUMNS)
 
 
 def told(check: Mapping[str, Any]) -> str:

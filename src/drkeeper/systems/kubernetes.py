@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from drkeeper.errors import PolicyInvalid, ToolMissing
+from drkeeper.errors import PolicyInvalid, Refused, ToolMissing
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import SystemRecord
@@ -84,6 +84,11 @@ class Kubernetes:
         """Remove the scratch folder."""
         _part("load").discard(self.name, self._options, staging)
 
+    @property
+    def holds(self) -> bool:
+        """Whether a switch leaves workloads at zero."""
+        return self._options.hold and not self._options.dry_run
+
     def release(self) -> None:
         """Let workloads run that a restore held."""
         _part("hold").release(self._options)
@@ -97,11 +102,23 @@ class Kubernetes:
         lines: Iterable[str] = _part("difference").difference(self._options, record, streams)
         yield from lines
 
+    def undelivered(self, record: SystemRecord) -> bool:
+        """Whether the commit could not be pushed when it was made."""
+        return self._options.git is not None and any(stream.name == "commit.bundle" for stream in record.streams)
+
     def deliver(self, record: SystemRecord, streams: Streams) -> str:
-        """Push a commit that could not be pushed when it was made; gives the commit, "" where there is none."""
-        if self._options.git is None or "commit.bundle" not in streams.names():
-            return ""
+        """Push that commit now; gives its id."""
+        if self._options.git is None:
+            raise Refused(f"{self.name} has no git remote in the policy any more; its commit stays in the vault")
         return str(_part("bundle").push_bundle(self._options.git, streams.read("commit.bundle")))
+
+    def new_ids(self, record: SystemRecord, streams: Streams) -> Iterator[tuple[str, str, str]]:
+        """UID at the time of the capture, present UID, path."""
+        yield from _part("id_map").id_map(self._options, record, streams)
+
+    def clear(self) -> None:
+        """Remove all that a policy would protect, where ConfigMap `default/drkeeper-scratch` says that it may go."""
+        _part("clearing").clear(self._options)
 
     def beat(self, mark: Heartbeat) -> None:
         """Write a heartbeat as a ConfigMap."""
