@@ -39,8 +39,8 @@ def point(*systems):
     )
 
 
-def target(name, kind="postgres", *, empty=True):
-    return Target(system=name, kind=kind, endpoint="db:5432", empty=empty)
+def target(name, kind="postgres", *, empty=True, holds=False):
+    return Target(system=name, kind=kind, endpoint="db:5432", empty=empty, holds=holds)
 
 
 def plan_of(taken, targets, **more):
@@ -59,6 +59,32 @@ def test_nothing_live_changes_before_every_load_has_ended():
 def test_what_is_referred_to_is_switched_before_what_refers():
     plan = plan_of(point(system("db"), system("cache", "redis")), [target("db"), target("cache", "redis")])
     assert [step.step_id for step in plan.steps if step.verb == "switch"] == ["switch:cache", "switch:db"]
+
+
+def test_what_comes_up_held_is_switched_first_and_released_when_all_the_others_are_back():
+    taken = point(system("cluster", "kubernetes"), system("db"), system("cache", "redis"))
+    targets = [target("cluster", "kubernetes", holds=True), target("db"), target("cache", "redis")]
+    steps = {step.step_id: step for step in plan_of(taken, targets).steps}
+    assert steps["switch:cache"].after == ("switch:cluster",)
+    assert steps["release:cluster"].after == ("switch:db",)
+    assert steps["verify:db"].after == ("release:cluster",)
+
+
+def test_what_is_kept_held_has_no_release_and_its_checks_still_wait_for_every_switch():
+    taken = point(system("cluster", "kubernetes"), system("db"))
+    targets = [target("cluster", "kubernetes", holds=True), target("db")]
+    held = plan_of(taken, targets, keep_held=True)
+    assert "release" not in {step.verb for step in held.steps}
+    assert {step.after for step in held.steps if step.verb == "verify"} == {("switch:db",)}
+    assert fingerprint(held) != fingerprint(plan_of(taken, targets))
+
+
+def test_a_system_of_which_a_part_was_not_read_is_restored_only_where_that_is_allowed():
+    record = system("cluster", "kubernetes").model_copy(update={"status": "partial", "error": "no secrets"})
+    with pytest.raises(Refused, match="partial: cluster partial"):
+        plan_of(point(record), [target("cluster", "kubernetes")])
+    plan = plan_of(point(record), [target("cluster", "kubernetes")], allow_partial=True)
+    assert [step.verb for step in plan.steps] == ["load", "switch", "verify"]
 
 
 def test_a_target_that_holds_data_is_refused_and_with_overwrite_gets_an_undo_point_first():

@@ -32,15 +32,21 @@ class Options(BaseModel):
 class Frozen:
     tools = {"cp": "9"}
 
-    def __init__(self, data):
+    def __init__(self, data, folder):
         self.as_of = datetime.now(UTC)
         self._data = data
+        self._folder = folder
 
     def streams(self):
         yield Stream(name="data", chunks=iter([self._data]), size_hint_bytes=len(self._data), restore_hint="cat > data")
 
     def facts(self):
         return Facts(exact={"size": len(self._data)})
+
+    @property
+    def findings(self):
+        noticed = self._folder / "noticed"
+        return (Check.model_validate_json(noticed.read_text()),) if noticed.exists() else ()
 
 
 class FileSystem:
@@ -61,7 +67,7 @@ class FileSystem:
             data = self._data.read_bytes()
         except OSError as error:
             raise SystemUnreachable(f"no data in {self._folder.name}") from error
-        yield Frozen(data)
+        yield Frozen(data, self._folder)
 
     def facts(self, witness=None):
         wrong = (self._folder / "wrong").exists()
@@ -82,6 +88,34 @@ class FileSystem:
         staged = self._folder / staging
         if staged.exists():
             staged.replace(self._data)
+
+    @property
+    def holds(self):
+        return (self._folder / "hold").exists()
+
+    def release(self):
+        (self._folder / "hold").unlink(missing_ok=True)
+
+    def verify(self, record, streams):
+        same = b"".join(streams.read("data")) == self._data.read_bytes()
+        yield Check(subject="bytes", verdict="passed" if same else "failed")
+
+    def difference(self, record, streams):
+        yield f"-{self._data.stat().st_size if self._data.exists() else 0}"
+        yield f"+{streams.size_bytes('data')}"
+
+    def undelivered(self, record):
+        return (self._folder / "send").exists()
+
+    def deliver(self, record, streams):
+        if (self._folder / "away").exists():
+            raise SystemUnreachable("the other side is away")
+        with (self._folder / "sent").open("ab") as sent:
+            sent.write(b"".join(streams.read("data"))[:5] + b"\\n")
+        return "sent"
+
+    def new_ids(self, record, streams):
+        yield "1", "2", "data"
 
     def discard(self, staging):
         (self._folder / staging).unlink(missing_ok=True)

@@ -9,6 +9,8 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
+from drkeeper.facts import Check
+
 
 def test_a_backup_says_what_it_took_and_where_it_lies(cli):
     backed = cli.json("backup")
@@ -191,7 +193,7 @@ def test_a_restore_reads_well(cli):
     cli.run("backup")
     cli.lose()
     said = cli.run("restore", "-y", "-q")
-    assert "2 of 2 facts hold" in said.out
+    assert "4 of 4 facts hold" in said.out
     assert said.err == ""
 
 
@@ -374,3 +376,100 @@ def test_without_a_vault_every_command_says_how_to_make_one(cli, words):
     for region in ("here", "there"):
         shutil.rmtree(cli.folder / region)
     assert "drkeeper init" in cli.run(*words, code=10).err
+
+
+# --- systems that can do more ------------------------------------------------------------------------------
+
+
+def notice(cli, severity):
+    check = Check(subject="part", verdict="failed", severity=severity, detail="it was not read", remedy="allow it")
+    (cli.folder / "first" / "noticed").write_text(check.model_dump_json())
+
+
+def test_what_was_noticed_while_capturing_is_shown_and_kept(cli):
+    notice(cli, "warning")
+    said = cli.run("backup", "-q")
+    assert "first.part" in said.out
+    assert "allow it" in said.out
+    assert "first.part" in cli.run("points", "show", "latest").out
+    assert cli.json("points")[0]["state"] == "complete"
+
+
+def test_a_part_that_was_not_read_makes_the_point_partial_and_is_named(cli):
+    notice(cli, "error")
+    said = cli.run("backup", "-q", code=3)
+    assert "first is partial: part: it was not read" in said.err
+    assert cli.json("points")[0]["state"] == "partial"
+    cli.lose()
+    assert "partial: first partial" in cli.run("restore", "--yes", cli.json("points")[0]["point_id"], code=4).err
+    assert cli.json("restore", "--yes", "--allow-partial")["checks"]
+
+
+def test_what_a_restore_leaves_held_is_released_at_its_end_or_by_hand(cli):
+    cli.run("backup", "-q")
+    for name in ("kept", "released"):
+        cli.lose()
+        (cli.folder / "first" / "hold").touch()
+        flags = ["--keep-held"] if name == "kept" else []
+        steps = cli.json("restore", "--yes", *flags)["steps"]
+        assert ("release first" in [step["name"] for step in steps]) is (name == "released")
+        assert (cli.folder / "first" / "hold").exists() is (name == "kept")
+        if name == "kept":
+            assert {row["system"] for row in cli.json("release", "--yes")} == {"first", "second"}
+            assert not (cli.folder / "first" / "hold").exists()
+
+
+def test_a_saved_plan_that_keeps_things_held_keeps_them_held(cli, tmp_path):
+    cli.run("backup", "-q")
+    cli.lose()
+    (cli.folder / "first" / "hold").touch()
+    cli.run("plan", "--keep-held", "--out", str(tmp_path / "p.json"))
+    cli.run("restore", "--plan", str(tmp_path / "p.json"), "--yes")
+    assert (cli.folder / "first" / "hold").exists()
+
+
+def test_a_system_compares_more_than_facts_after_a_restore(cli):
+    cli.run("backup", "-q")
+    cli.lose()
+    assert "first.bytes" in {check["subject"] for check in cli.json("restore", "--yes")["checks"]}
+
+
+def test_a_plan_shows_what_a_system_says_it_would_change(cli):
+    cli.run("backup", "-q")
+    cli.lose()
+    assert cli.run("plan", "--diff").out.splitlines() == ["-0", "+6000", "-0", "+7000"]
+
+
+def test_new_ids_stand_beside_former_ones(cli):
+    cli.run("backup", "-q")
+    assert cli.json("ids")[0] == {"system": "first", "former": "1", "present": "2", "path": "data"}
+
+
+def test_what_could_not_be_sent_is_sent_before_the_next_backup_and_once_only(cli):
+    first = cli.folder / "first"
+    for marker in ("send", "away"):
+        (first / marker).touch()
+    cli.run("backup", "-q")
+    cli.run("backup", "-q")
+    assert not (first / "sent").exists()
+    delivered = cli.json("replicate")["delivered"]
+    assert [each["error"] for each in delivered] == ["the other side is away"]
+    (first / "away").unlink()
+    sent = cli.json("replicate")["delivered"]
+    assert [(each["system"], each["outcome"]) for each in sent] == [("first", "sent")] * 2
+    (first / "send").unlink()
+    cli.run("backup", "-q")
+    assert (first / "sent").read_bytes().split() == [b"first"] * 2
+    assert cli.json("replicate")["delivered"] == []
+
+
+def test_a_region_that_was_away_gets_its_points_by_replicate(cli):
+    there = cli.folder / "there"
+    there.rename(cli.folder / "elsewhere")
+    there.write_text("in the way")
+    cli.run("backup", "-q", code=3)
+    there.unlink()
+    (cli.folder / "elsewhere").rename(there)
+    brought = cli.json("replicate")["regions"]
+    assert [(each["region"], len(each["points"]), each["error"]) for each in brought] == [("there", 1, "")]
+    assert cli.json("points")[0]["durable"] is True
