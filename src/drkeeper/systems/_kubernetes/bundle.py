@@ -1,98 +1,100 @@
-"""A commit that could not be pushed, as a git bundle (version 2): it lies in the vault until the remote is back.
+"""A kept commit reaches the remote once that answers again, whatever has happened to the branch since."""
 
-`git bundle verify` and `git fetch FILE BRANCH` read it without us. A bundle names what it builds upon: the tip that we
-saw, or nothing when the remote could not even be read; then it holds every file. Format: git's `gitformat-bundle`.
-"""
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dulwich.objects import Commit
 
-from drkeeper.errors import VerificationFailed
-from drkeeper.systems._kubernetes.pack import BLOB, COMMIT, LIMIT_BYTES, TREE, Objects, PackBroken, read_pack
-
-_SIGNATURE = b"# v2 git bundle\n"
-_ID_LENGTH = 40
-# The objects' own limit, and room for the header.
-_LIMIT_BYTES = LIMIT_BYTES + (1 << 20)
-_HEADER_LIMIT_BYTES = 64 << 10
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A commit to be kept: iterate for its bytes, more than once if need be; memory holds the objects only.
-
-    Args:
-        ref: `refs/heads/main`.
-        commit: Id of the commit.
-        parent: The commit that it builds upon, which its reader must have; None for a first one.
-        objects: All that the parent does not have, the commit included.
-    """
-
-    ref: bytes
-    commit: bytes
-    parent: bytes | None
-    objects: Objects
-
-    def __iter__(self) -> Iterator[bytes]:
-        """The bytes, in blocks."""
-        needs = b"-" + self.parent + b"\n" if self.parent else b""
-        yield _SIGNATURE + needs + self.commit + b" " + self.ref + b"\n\n"
-        yield from self.objects.chunks()
+from drkeeper.errors import SystemUnreachable
+from drkeeper.systems._kubernetes.bundle_format import Opened, read_bundle
+from drkeeper.systems._kubernetes.git_commit import ATTEMPTS, Made, push, wait
+from drkeeper.systems._kubernetes.git_message import commit as commit_of
+from drkeeper.systems._kubernetes.git_message import message, note_of, superseding
+from drkeeper.systems._kubernetes.git_remote import PushRefused, Remote, Tip
+from drkeeper.systems._kubernetes.git_tree import (
+    FolderTaken,
+    NewTrees,
+    Trees,
+    changes,
+    files,
+    folder_parts,
+    grafted,
+    ours,
+    reachable,
+)
+from drkeeper.systems._kubernetes.options import GitOptions
+from drkeeper.systems._kubernetes.pack import COMMIT, TREE
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A bundle that was read back."""
+def push_bundle(git: GitOptions, bundle: Iterable[bytes]) -> str:
+    """Push a commit that was kept, onto the branch as it is now.
 
-    ref: bytes
-    commit: bytes
-    parent: bytes | None
-    commit_content: bytes
-    trees: dict[bytes, bytes]
-    blobs: Objects
+    Where the branch has moved on, our folder's tree is put upon the new tip. Nothing is pushed where the tip has all
+    that already, or where a commit of ours for the same folder is as new: an old bundle never brings an old state back.
 
-
-def read_bundle(chunks: Iterable[bytes]) -> Opened:
-    """A bundle's content, in memory, its digest checked.
+    Returns:
+        Id of the commit that now has it, or that superseded it.
 
     Raises:
-        VerificationFailed: It is none of ours, or damaged.
+        SystemUnreachable: The remote does not answer; try again later.
+        PushRefused: It does not take the commit.
+        VerificationFailed: The bundle is damaged.
     """
-    data = bytearray()
-    for chunk in chunks:
-        data += chunk
-        if len(data) > _LIMIT_BYTES:
-            raise VerificationFailed(f"the git bundle is larger than {_LIMIT_BYTES >> 20} MiB, more than we ever write")
-    end = data.find(b"\n\n", 0, _HEADER_LIMIT_BYTES)
-    if not data.startswith(_SIGNATURE) or end < 0:
-        raise VerificationFailed("this is no git bundle of version 2")
-    parents, heads = _header(bytes(data[len(_SIGNATURE) : end]))
-    if len(parents) > 1 or len(heads) != 1:
-        raise VerificationFailed("the git bundle is not one of ours: it must have one head and at most one parent")
-    del data[: end + 2]
-    return _opened(data, heads[0], parents[0] if parents else None)
+    remote, folder = Remote(git), folder_parts(git.folder)
+    kept = read_bundle(bundle)
+    mine = Commit.from_raw_string(COMMIT, kept.commit_content)
+    for attempt in range(ATTEMPTS):
+        tip = remote.tip()
+        if tip is not None and tip.commit != kept.parent:
+            newer = superseding(remote.commits_since(datetime.fromtimestamp(mine.commit_time, UTC)), mine)
+            if newer is not None:
+                return str(newer.id.decode())
+        try:
+            made = _upon(tip, kept, mine, git)
+        except FolderTaken as error:
+            raise PushRefused(f"git: {error} in {remote.shown} is a file, not a folder") from error
+        if made is None:
+            return tip.commit.decode() if tip else ""
+        if push(remote, made.parent, made.commit, made.objects):
+            return made.commit.decode()
+        wait(attempt)
+    raise SystemUnreachable(f"git: {remote.shown} moved on {ATTEMPTS} times while we pushed (folder {folder!r})")
 
 
-def _header(text: bytes) -> tuple[list[bytes], list[tuple[bytes, bytes]]]:
-    lines = text.split(b"\n")
-    parents = [line[1 : 1 + _ID_LENGTH] for line in lines if line.startswith(b"-")]
-    heads = [(line[:_ID_LENGTH], line[_ID_LENGTH + 1 :]) for line in lines if not line.startswith(b"-")]
-    return parents, heads
+def _upon(tip: Tip | None, kept: Opened, mine: Commit, git: GitOptions) -> Made | None:
+    """The kept commit, or one with the same files upon another tip; None where the tip has them."""
+    if (tip.commit if tip else None) == kept.parent:
+        added = [(TREE, content) for content in kept.trees.values()] + [(COMMIT, kept.commit_content)]
+        return Made(kept.commit, kept.blobs.with_added(added), "", kept.parent)
+    folder = folder_parts(git.folder)
+    tip_trees: Trees = tip.trees if tip else {}
+    trees = {**tip_trees, **kept.trees}
+    tops = ours(trees, mine.tree, folder)
+    new = NewTrees(tip_trees)
+    root = grafted(new, trees, tip.tree if tip else None, folder, tops) or new.add_empty()
+    if tip is not None and root == tip.tree:
+        return None
+    parent = tip.commit if tip else None
+    text = _text(mine, trees, ours(tip_trees, tip.tree if tip else None, folder), tops, git)
+    as_of = datetime.fromtimestamp(mine.commit_time, UTC)
+    commit = commit_of(root, parent, text=text, author=mine.author.decode(), as_of=as_of)
+    added = [(TREE, content) for content in [*reachable(kept.trees, tops), *new.contents.values()]]
+    added.append((COMMIT, commit.as_raw_string()))
+    return Made(commit.id, kept.blobs.with_added(added), "", parent)
 
 
-def _opened(data: bytearray, head: tuple[bytes, bytes], parent: bytes | None) -> Opened:
-    commit, ref = head
-    commits: dict[bytes, bytes] = {}
-    trees: dict[bytes, bytes] = {}
-    blobs = Objects()
+def _text(
+    mine: Commit,
+    trees: Trees,
+    before: dict[bytes, tuple[int, bytes]],
+    after: dict[bytes, tuple[int, bytes]],
+    git: GitOptions,
+) -> str:
+    """Told anew, for the tip is another one; as it was, where a tree that did not change is at neither place."""
+    original: str = mine.message.decode()
     try:
-        for kind, name, content in read_pack(data, frozenset({COMMIT, TREE, BLOB}), remember=frozenset()):
-            if kind == BLOB:
-                blobs.add(kind, content, name)
-            else:
-                (commits if kind == COMMIT else trees)[name] = content
-    except PackBroken as error:
-        raise VerificationFailed(f"the git bundle cannot be read: {error}") from error
-    if commit not in commits:
-        raise VerificationFailed("the git bundle does not hold the commit that it names")
-    return Opened(ref, commit, parent, commits[commit], trees, blobs)
+        changed = changes(files(trees, before), files(trees, after))
+    except KeyError:
+        return original
+    as_of = datetime.fromtimestamp(mine.commit_time, UTC)
+    return message(changed, note=note_of(original), as_of=as_of, folder=git.folder)

@@ -14,7 +14,7 @@ from threading import Thread
 
 from drkeeper import clock
 from drkeeper.errors import DrkeeperError, SystemUnreachable
-from drkeeper.systems._kubernetes.bundle import Bundle
+from drkeeper.systems._kubernetes.bundle_format import Bundle
 from drkeeper.systems._kubernetes.git_message import commit as commit_of
 from drkeeper.systems._kubernetes.git_message import message
 from drkeeper.systems._kubernetes.git_remote import MovedOn, PushRefused, Remote, Tip
