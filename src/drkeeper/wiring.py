@@ -11,9 +11,17 @@ from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
 
-def open_regions(policy: Policy) -> dict[str, Store]:
-    """The vault's stores by name, the primary first. Connects to nothing."""
-    return {name: open_store(_store_options(options)) for name, options in policy.vault.regions.items()}
+def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> dict[str, Store]:
+    """The vault's stores by name, the primary first. Connects to nothing.
+
+    Args:
+        policy: Whose vault.
+        patience_seconds: Upper bound of one request, with one retry; for those who would rather know soon.
+    """
+    options = {name: _store_options(options) for name, options in policy.vault.regions.items()}
+    if patience_seconds is not None:
+        options = {name: each.hurried(patience_seconds) for name, each in options.items()}
+    return {name: open_store(each) for name, each in options.items()}
 
 
 def create_vault(policy: Policy) -> Vault:

@@ -65,9 +65,22 @@ def parse_share(text: str) -> float:
     return share
 
 
+def parse_listen(text: str) -> tuple[str, int]:
+    """`127.0.0.1:9750`, `:9750` (every address), `[::1]:9750`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535 or (":" in host and not host.startswith("[")):  # noqa: PLR2004
+        raise ValueError("expected HOST:PORT such as 127.0.0.1:9750")
+    return host.strip("[]"), int(port)
+
+
 DURATION = Parsed("duration", _seconds)
 SHARE = Parsed("share", parse_share)
 RATE = Parsed("rate", _rate)
+LISTEN = Parsed("host:port", parse_listen)
 
 
 def complete_point(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:

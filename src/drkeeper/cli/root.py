@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Keep": {
         "prune": "Forget what retention does not keep, and free its space.",
+        "metrics": "Print or serve what is known of the vault, for Prometheus.",
         "policy": "Validate or show the policy; print its JSON schema.",
         "completion": "Print a shell's completion script.",
         "demo": "Lose a small ML platform and get it back, in two minutes.",

@@ -122,6 +122,11 @@ class StoreOptions(BaseModel):
             return Path(self.url)
         return Path(self.url.removeprefix("file://")) if self.url.startswith("file://") else None
 
+    def hurried(self, seconds: float) -> "StoreOptions":
+        """The same store for somebody who does not wait long: a bound of one request, and one retry."""
+        less = {"timeout_seconds": min(self.timeout_seconds, seconds), "retries": min(self.retries, 1)}
+        return self.model_copy(update=less)
+
 
 def open_store(options: StoreOptions) -> Store:
     """The store that the options describe. Connects to nothing; `memory://` gives a new, empty one each time."""

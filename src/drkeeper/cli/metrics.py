@@ -1,0 +1,93 @@
+"""`drkeeper metrics`: print, write or serve the gauges of a vault."""
+
+from pathlib import Path
+
+import click
+
+from drkeeper.cli.options import DURATION, LISTEN
+from drkeeper.cli.settings import Settings, pass_settings, settings_of
+
+DEFAULT_LISTEN = "127.0.0.1:9750"
+
+
+@click.group("metrics", invoke_without_command=True)
+@click.option(
+    "--out",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write this file, whole or not at all, instead of stdout.",
+)
+@click.pass_context
+def command(context: click.Context, file: Path | None) -> None:
+    r"""Print what is known of the vault in Prometheus' text format.
+
+    Needs to read the vault only: neither the systems nor a key of an encrypted vault. A vault that does not answer
+    is a result, not a failure: drkeeper_vault_up is 0.
+
+    \b
+    Examples:
+      drkeeper metrics
+      drkeeper metrics --out /var/lib/node_exporter/textfile/drkeeper.prom
+      drkeeper metrics serve --listen 0.0.0.0:9750
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from drkeeper.exporter import look, observer
+
+    settings = settings_of(context)
+    settings.quiet_logging()
+    text = look(observer(settings.load_policy()))
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        _replace(file, text)
+
+
+@command.command("serve")
+@click.option("--listen", type=LISTEN, default=DEFAULT_LISTEN, show_default=True, help="Address to serve at.")
+@click.option(
+    "--every", "every_seconds", type=DURATION, default="60s", show_default=True, help="How often to look at the vault."
+)
+@pass_settings
+def serve(settings: Settings, listen: tuple[str, int], every_seconds: float) -> None:
+    r"""Serve /metrics and /healthz until SIGTERM.
+
+    Scrapes are answered from what was seen last, so they cost the vault nothing.
+
+    \b
+    Examples:
+      drkeeper metrics serve
+      drkeeper metrics serve --listen 0.0.0.0:9750 --every 5m
+    """
+    from drkeeper.cli.interrupt import stoppable
+    from drkeeper.exporter import observer, serving
+    from drkeeper.log import get_logger
+
+    settings.start_logging()
+    watch = observer(settings.load_policy())
+    with stoppable() as stop, serving(watch, listen, max(1.0, every_seconds)) as (host, port):
+        get_logger().info("metrics served", listen=f"{host}:{port}", every_seconds=every_seconds)
+        stop.wait()
+
+
+def _replace(file: Path, text: str) -> None:
+    """Whole or not at all: node_exporter reads such files at any moment, those that end in `.prom`."""
+    import os
+    import tempfile
+
+    from drkeeper.errors import DrkeeperError
+
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+        half = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as opened:
+                opened.write(text)
+            half.chmod(0o644)
+            half.replace(file)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DrkeeperError(f"{file} cannot be written: {error.strerror}") from error

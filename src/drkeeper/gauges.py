@@ -1,0 +1,67 @@
+"""All gauges by name: an interface that alert rules and dashboards are written against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PREFIX = "drkeeper_"
+
+GAUGES = {
+    "build_info": "Version of drkeeper; always 1.",
+    "scrape_timestamp_seconds": "When the vault was looked at for these figures.",
+    "scrape_duration_seconds": "How long looking at the vault took.",
+    "vault_up": "1: the catalog of the vault could be read; without that there are no figures of points and drills.",
+    "vault_region_up": "1: the region answers and holds the vault.",
+    "vault_region_response_seconds": "How long a region took to list its recovery points.",
+    "vault_region_points": "Recovery points that a region holds wholly.",
+    "vault_region_lacking_points": "Recovery points that another region holds and this one does not.",
+    "unreadable_records": "Records that are damaged in every region, of those that were looked at.",
+    "objective_seconds": "What the policy promises: longest time to recover (rto), longest stretch of lost data (rpo).",
+    "system_info": "Systems that the policy protects; always 1.",
+    "points": "Recovery points by purpose and state.",
+    "disproven_points": "Recovery points in which a verification found something wrong, with no later success.",
+    "newest_point_created_timestamp_seconds": "When the newest recovery point was begun.",
+    "newest_point_as_of_timestamp_seconds": "The oldest moment that the newest recovery point describes.",
+    "newest_point_size_bytes": "Plain bytes of the newest recovery point.",
+    "newest_point_stored_bytes": "What the newest recovery point added to the vault.",
+    "newest_point_duration_seconds": "How long taking the newest recovery point took.",
+    "newest_point_skew_seconds": "Last moment less first moment that systems of the newest recovery point describe.",
+    "newest_point_partial": "1: in the newest recovery point a system failed or lacks a part.",
+    "newest_point_regions": "Regions that hold the newest recovery point wholly.",
+    "newest_point_proven": "1: at least this level is proven of the newest recovery point.",
+    "proof_timestamp_seconds": "When at least this level was last proven, of any recovery point.",
+    "proof_point_as_of_timestamp_seconds": "The moment that the newest recovery point proven at this level describes.",
+    "system_recoverable_until_timestamp_seconds": "What was written up to this moment would survive if all "
+    "systems, and the region lost_region, were lost now; its age is the exposure.",
+    "system_status": "1: how the system fared in the newest recovery point; missing: it is not in it.",
+    "system_as_of_timestamp_seconds": "The moment that the newest recovery point describes of a system.",
+    "system_size_bytes": "Plain bytes of a system in the newest recovery point.",
+    "system_stored_bytes": "What a system added to the vault with the newest recovery point.",
+    "system_capture_seconds": "From a system's freeze to its last byte in the vault, in the newest recovery point.",
+    "system_findings": "What was noticed while a system was captured for the newest recovery point, by severity.",
+    "drills": "Drill records in the vault.",
+    "drill_ended_timestamp_seconds": "When the newest drill ended, however it ended.",
+    "drill_recovered_timestamp_seconds": "When the newest drill ended in which everything came back and was verified.",
+    "drill_outcome": "1: how the newest drill ended.",
+    "drill_rto_seconds": "From the disaster to the last check of the restored systems, in the newest drill.",
+    "drill_rpo_seconds": "Disaster less newest heartbeat in the restored data, worst system, in the newest drill.",
+    "drill_rto_forecast_seconds": "What was predicted for the newest drill's RTO.",
+    "drill_objective_kept": "1: the newest drill kept the objective, or there is none; not measured is missed.",
+    "drill_checks": "Statements that the newest drill put to the test, by verdict.",
+    "drill_restored_bytes": "Plain bytes of the recovery point that the newest drill restored.",
+    "drill_phase_seconds": "From the first start to the last end of a phase's steps, in the newest drill.",
+    "drill_system_rto_seconds": "From a system's first step to the end of its last, in the newest drill.",
+    "drill_system_rpo_seconds": "Disaster less newest recovered heartbeat of a system, in the newest drill.",
+    "drill_system_rto_forecast_seconds": "What was predicted for a system's RTO, in the newest drill.",
+    "lease_held": "1: somebody holds the lease.",
+    "lease_acquired_timestamp_seconds": "Since when the lease is held by its holder.",
+}
+"""All gauges, without `drkeeper_`, and what they say."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value of one gauge; the name is without `drkeeper_`."""
+
+    name: str
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict)
