@@ -154,6 +154,10 @@ class Policy(Section):
 
         return shown(self, self._written)
 
+    def references(self) -> tuple[str, ...]:
+        """The texts that hold `${env:NAME}` or `${file:path}`, as they were written."""
+        return tuple(self._written.values())
+
     def secret_values(self) -> tuple[str, ...]:
         """The values that must never be printed."""
         return tuple(_secrets(self))
@@ -193,12 +197,14 @@ def find_policy(given: Path | None = None, environment: Mapping[str, str] | None
     )
 
 
-def load_policy(file: Path, environment: Mapping[str, str] | None = None) -> Policy:
+def load_policy(file: Path, environment: Mapping[str, str] | None = None, *, stand_in: str | None = None) -> Policy:
     """Read and check a policy.
 
     Args:
         file: YAML.
         environment: Where `${env:NAME}` looks; the process's own by default.
+        stand_in: The value of references that have none here, for who reads a policy somewhere else than where it is
+            used; None: that is a problem.
 
     Raises:
         PolicyInvalid: Something is wrong; the message has one line for each thing, with file, line and key.
@@ -206,7 +212,7 @@ def load_policy(file: Path, environment: Mapping[str, str] | None = None) -> Pol
     from drkeeper._policy.build import build_policy
     from drkeeper._policy.source import read_source
 
-    source = read_source(file, os.environ if environment is None else environment)
+    source = read_source(file, os.environ if environment is None else environment, stand_in)
     policy = build_policy(source)
     policy._written.update({path: reference.written for path, reference in source.references.items()})  # noqa: SLF001
     return policy

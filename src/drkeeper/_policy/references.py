@@ -37,18 +37,28 @@ def has_reference(text: str) -> bool:
     return "${" in text
 
 
-def resolve(text: str, environment: Mapping[str, str], folder: Path) -> Reference:
+def resolve(text: str, environment: Mapping[str, str], folder: Path, stand_in: str | None = None) -> Reference:
     """Put values in the place of references.
 
     Args:
         text: As written.
         environment: For `env:`.
         folder: What the paths of `file:` are relative to: the policy's own.
+        stand_in: Taken where a reference has no value here: the policy is read somewhere else than where it is used.
 
     Raises:
         ReferenceUnresolved: One has no value, or is none.
     """
-    value = PATTERN.sub(lambda match: _value(match, environment, folder), text)
+
+    def value_of(match: re.Match[str]) -> str:
+        try:
+            return _value(match, environment, folder)
+        except ReferenceUnresolved:
+            if stand_in is None or BODY.fullmatch(match.group(1)) is None:
+                raise
+            return stand_in
+
+    value = PATTERN.sub(value_of, text)
     only = PATTERN.fullmatch(text)
     body = BODY.fullmatch(only.group(1)) if only and only.group(1) else None
     return Reference(written=text, value=value, whole=bool(body and not body["default"]))

@@ -57,8 +57,13 @@ class Source:
         return self.lines.get(path, 1)
 
 
-def read_source(file: Path, environment: Mapping[str, str]) -> Source:
+def read_source(file: Path, environment: Mapping[str, str], stand_in: str | None = None) -> Source:
     """Read a policy file.
+
+    Args:
+        file: YAML.
+        environment: Where `${env:NAME}` looks.
+        stand_in: The value of references that have none here; None: that is a problem.
 
     Raises:
         PolicyInvalid: It cannot be read, or is no YAML.
@@ -74,7 +79,7 @@ def read_source(file: Path, environment: Mapping[str, str]) -> Source:
         raise PolicyInvalid(f"{file}:1: this is no YAML: {type(error).__name__}") from None
     source = Source(file)
     try:
-        source.data = _Reader(source, environment).read(node, ()) if node is not None else {}
+        source.data = _Reader(source, environment, stand_in).read(node, ()) if node is not None else {}
     except RecursionError:
         raise PolicyInvalid(f"{file}:1: an alias holds itself, or values lie too deep") from None
     return source
@@ -104,9 +109,10 @@ def read_text(file: Path) -> str:
 class _Reader:
     """Nodes into plain data; YAML 1.2's own types only."""
 
-    def __init__(self, source: Source, environment: Mapping[str, str]) -> None:
+    def __init__(self, source: Source, environment: Mapping[str, str], stand_in: str | None) -> None:
         self.source = source
         self.environment = environment
+        self.stand_in = stand_in
         self.nodes = 0
 
     def read(self, node: Node, path: KeyPath) -> object:
@@ -161,7 +167,7 @@ class _Reader:
         text = str(node.value)
         if has_reference(text):
             try:
-                reference = resolve(text, self.environment, self.source.file.parent)
+                reference = resolve(text, self.environment, self.source.file.parent, self.stand_in)
             except ReferenceUnresolved as error:
                 self._problem(path, node.start_mark.line + 1, str(error))
                 return None
