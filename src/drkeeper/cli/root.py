@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "prune": "Forget what retention does not keep, and free its space.",
         "metrics": "Print or serve what is known of the vault, for Prometheus.",
         "policy": "Validate or show the policy; print its JSON schema.",
+        "deploy": "Print what is needed to run in a Kubernetes cluster.",
         "completion": "Print a shell's completion script.",
         "demo": "Lose a small ML platform and get it back, in two minutes.",
     },

@@ -87,6 +87,11 @@ def rules_for_restore(options: Options, kinds: Iterable[ResourceKind]) -> tuple[
     return _grouped(_for_kinds(options, kinds, {"": RESTORE_VERBS, **GRANTING}))
 
 
+def merged(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The same rights in as few rules as say them; for an account that serves several purposes."""
+    return _grouped(questions(rules))
+
+
 def questions(rules: Iterable[Rule]) -> Iterator[Access]:
     """Each thing that the rules allow, as a question to the API server."""
     for rule in rules:
@@ -125,15 +130,16 @@ def _for_kinds(options: Options, kinds: Iterable[ResourceKind], verbs: dict[str,
 
 
 def _grouped(accesses: Iterable[Access]) -> tuple[Rule, ...]:
-    """As few rules as say the same: resources of one group, place and set of verbs stand together."""
-    verbs: dict[tuple[str, str, str], set[str]] = {}
+    """As few rules as say the same: resources of one group, place, name and set of verbs stand together."""
+    verbs: dict[tuple[str, str, str, str], set[str]] = {}
     for each in accesses:
-        # A namespace has no empty name, so "" can stand for everywhere and sort first.
-        verbs.setdefault((each.namespace or "", each.group, each.resource), set()).add(each.verb)
-    resources: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
-    for (namespace, group, resource), allowed in sorted(verbs.items()):
-        resources.setdefault((namespace, group, tuple(sorted(allowed))), []).append(resource)
+        # A namespace has no empty name, so "" can stand for everywhere and sort first. A creation has no name yet.
+        name = "" if each.verb == "create" else each.name
+        verbs.setdefault((each.namespace or "", each.group, each.resource, name), set()).add(each.verb)
+    resources: dict[tuple[str, str, tuple[str, ...], str], list[str]] = {}
+    for (namespace, group, resource, name), allowed in sorted(verbs.items()):
+        resources.setdefault((namespace, group, tuple(sorted(allowed)), name), []).append(resource)
     return tuple(
-        Rule(namespace or None, group, tuple(names), allowed)
-        for (namespace, group, allowed), names in sorted(resources.items())
+        Rule(namespace or None, group, tuple(names), allowed, (name,) if name else ())
+        for (namespace, group, allowed, name), names in sorted(resources.items())
     )

@@ -1,0 +1,185 @@
+"""How drkeeper runs in a cluster, derived from a policy: values for the chart in `deploy/chart`, and plain rules.
+
+Pure: what the cluster serves is given as kinds. The policy's text goes along as it is; references in it stay
+references, and name keys of Secrets that somebody else makes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drkeeper._deployment.mounts import folders, secret_files, secret_variables
+from drkeeper._deployment.peers import STAND_IN, egress_peers, restore_peers
+from drkeeper._deployment.rbac import cluster_rules, manifests, namespace_rules
+from drkeeper.errors import UsageInvalid
+from drkeeper.policy import Policy
+from drkeeper.systems._kubernetes.kinds import ResourceKind
+from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.permissions import (
+    Rule,
+    merged,
+    rules_for_backup,
+    rules_for_beat,
+    rules_for_restore,
+)
+
+__all__ = ["STAND_IN", "Place", "clusters", "kinds_from", "kinds_to", "rbac_manifests", "rules", "values"]
+
+JOBS = ("backup", "replicate", "verify", "prune", "beat", "drill")
+# An encrypted vault without an identity can be looked at, not into.
+VERIFY_STORED = ("verify", "--all")
+VERIFY_INTACT = ("verify", "--all", "--level", "intact", "--sample", "5%")
+
+Kinds = tuple[ResourceKind, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where drkeeper is to run.
+
+    Attributes:
+        namespace: Of its Pods.
+        account: Its ServiceAccount; that for restores has `-restore` behind it.
+        secret: The Secret whose keys the policy's references are.
+    """
+
+    namespace: str = "drkeeper"
+    account: str = "drkeeper"
+    secret: str = "drkeeper"  # noqa: S105 - a name
+
+
+def clusters(policy: Policy, name: str | None = None) -> dict[str, Options]:
+    """The systems of kind kubernetes whose rules are meant: the one named, else those reached by the Pod's account.
+
+    Raises:
+        UsageInvalid: The one named is none.
+    """
+    found = {each: system.options for each, system in policy.systems.items() if isinstance(system.options, Options)}
+    if name is None:
+        return {each: options for each, options in found.items() if options.kubeconfig is None}
+    if name not in found:
+        raise UsageInvalid(
+            f"no system {name} of kind kubernetes in policy {policy.name}", hint=f"it has {', '.join(found) or 'none'}"
+        )
+    return {name: found[name]}
+
+
+def rules(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool = False) -> tuple[Rule, ...]:
+    """What an account needs to back these clusters up and to mark them; or to restore them.
+
+    Args:
+        served: By system: what of it is protected, and what it serves.
+        restore: For the account that restores.
+    """
+    each: list[Rule] = []
+    for options, kinds in served.values():
+        if restore:
+            each += rules_for_restore(options, kinds)
+        else:
+            each += rules_for_backup(options, kinds)
+            each += rules_for_beat(options)
+    return merged(each)
+
+
+def rbac_manifests(served: Mapping[str, tuple[Options, Kinds]], place: Place, *, restore: bool) -> list[dict[str, Any]]:
+    """A ServiceAccount with its roles and bindings."""
+    account = f"{place.account}-restore" if restore else place.account
+    return list(manifests(rules(served, restore=restore), account=account, namespace=place.namespace))
+
+
+def values(
+    policy: Policy, text: str, place: Place, served: Mapping[str, tuple[Options, Kinds]], *, restore: bool = False
+) -> dict[str, Any]:
+    """Values for the chart.
+
+    Args:
+        policy: As loaded, with `STAND_IN` for references that have no value here.
+        text: Of its file.
+        place: Where it is to run.
+        served: The clusters that are protected by the Pod's own account, and what they serve.
+        restore: Rules and a Job for restores too.
+
+    Raises:
+        UsageInvalid: Something that the Pod needs cannot be derived; the message says what.
+    """
+    return {
+        "policy": text,
+        "secretFiles": [{"path": each.path, "secret": place.secret, "key": each.key} for each in secret_files(policy)],
+        "secretEnv": [
+            {"name": each.name, "secret": place.secret, "key": each.name, "optional": each.optional}
+            for each in secret_variables(policy)
+        ],
+        "folders": [{"path": each.path, **({"claim": each.claim} if each.claim else {})} for each in folders(policy)],
+        "jobs": _jobs(policy),
+        "serviceAccount": {"name": place.account},
+        "kubernetes": {"enabled": bool(served)},
+        "rbac": _rbac(served, restore=restore),
+        "networkPolicy": {
+            "egress": [peer.value() for peer in egress_peers(policy, place.namespace)],
+            "restoreIngress": [peer.value() for peer in restore_peers(policy, place.namespace)],
+        },
+        "restore": {"enabled": restore},
+    }
+
+
+def _jobs(policy: Policy) -> dict[str, Any]:
+    """Schedules of the policy; a job without one is off."""
+    schedules = policy.schedules.model_dump()
+    jobs: dict[str, Any] = {
+        name: {"enabled": True, "schedule": schedules[name]} if schedules.get(name) else {"enabled": False}
+        for name in JOBS
+    }
+    encryption = policy.vault.encryption
+    readable = encryption is None or encryption.identity is not None
+    jobs["verify"]["args"] = list(VERIFY_INTACT if readable else VERIFY_STORED)
+    return jobs
+
+
+def _rbac(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool) -> dict[str, Any]:
+    needed = rules(served)
+    placed: dict[str, Any] = {"clusterRules": cluster_rules(needed), "namespaceRules": namespace_rules(needed)}
+    if restore:
+        needed = rules(served, restore=True)
+        placed |= {
+            "restoreClusterRules": cluster_rules(needed),
+            "restoreNamespaceRules": namespace_rules(needed),
+        }
+    return placed
+
+
+def kinds_to(kinds: Iterable[ResourceKind]) -> list[dict[str, Any]]:
+    """Kinds as plain data, to be kept in a file."""
+    return [
+        {
+            "group": kind.group,
+            "version": kind.version,
+            "kind": kind.kind,
+            "plural": kind.plural,
+            "namespaced": kind.namespaced,
+            "verbs": sorted(kind.verbs),
+        }
+        for kind in sorted(kinds, key=lambda each: (each.group, each.plural))
+    ]
+
+
+def kinds_from(data: object) -> Kinds:
+    """What `kinds_to` gave.
+
+    Raises:
+        UsageInvalid: It is something else.
+    """
+    try:
+        return tuple(_kind(entry) for entry in data)  # type: ignore[attr-defined]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UsageInvalid("these are no kinds", hint="save them with `drkeeper deploy kinds > kinds.json`") from error
+
+
+def _kind(entry: Mapping[str, Any]) -> ResourceKind:
+    return ResourceKind(
+        group=str(entry["group"]),
+        version=str(entry["version"]),
+        kind=str(entry["kind"]),
+        plural=str(entry["plural"]),
+        namespaced=bool(entry["namespaced"]),
+        verbs=frozenset(entry["verbs"]),
+    )
