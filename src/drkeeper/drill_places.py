@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from drkeeper.errors import DrkeeperError, Refused, ToolMissing
+from drkeeper.errors import DrkeeperError, ToolMissing
 from drkeeper.facts import Check
 from drkeeper.sandbox import SandboxServer, start_sandbox
 from drkeeper.systems import System, load_kind
@@ -22,11 +22,13 @@ class Fallback:
     Attributes:
         open: Opens the place; called only when it is needed.
         words: What it is, for the report.
+        admit: Raises `Refused` where the place must not be used now. Called before anything is restored into it.
         clear: Removes everything from it again; None where nothing is created in it.
     """
 
     open: Callable[[], System]
     words: str
+    admit: Callable[[], None] = lambda: None
     clear: Callable[[], None] | None = None
 
 
@@ -53,19 +55,15 @@ class Places:
 
         Raises:
             ToolMissing: There is neither.
-            Refused: The other place holds something already.
+            Refused: The other place must not be used.
         """
         try:
             server = start_sandbox(kind, self.folder / name)
-        except ToolMissing as missing:
+        except ToolMissing:
             fallback = self.fallbacks.get(name)
             if fallback is None:
                 raise
-            if fallback.clear is not None and not fallback.open().is_empty():
-                raise Refused(
-                    f"{name}: {fallback.words} is not empty, so the drill did not restore into it",
-                    hint="empty it, or name another one under sandbox.cluster",
-                ) from missing
+            fallback.admit()
             with self._lock:
                 self.words[name] = fallback.words
             return

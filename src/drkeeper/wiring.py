@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from drkeeper.drill_places import Fallback
-from drkeeper.errors import UsageInvalid
+from drkeeper.errors import Refused, UsageInvalid
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.steps import Target
 from drkeeper.systems import Clearing, Holding, System, load_kind
@@ -98,12 +98,22 @@ def _scratch(policy: Policy, cluster: ScratchCluster, name: str) -> Fallback:
         place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "missing_kinds": "skip"}
         return load_kind(kind).open_system(name, model.model_validate({**carried, **place}))
 
+    def admit() -> None:
+        system = open_scratch()
+        if isinstance(system, Clearing):
+            system.insist_clearable()
+        if not system.is_empty():
+            raise Refused(
+                f"{name}: the scratch cluster is not empty, so the drill did not restore into it",
+                hint="empty it, or name another one under sandbox.cluster",
+            )
+
     def clear() -> None:
         system = open_scratch()
         if isinstance(system, Clearing):
             system.clear()
 
-    return Fallback(open=open_scratch, words="the scratch cluster of the policy", clear=clear)
+    return Fallback(open=open_scratch, words="the scratch cluster of the policy", admit=admit, clear=clear)
 
 
 def _asked(policy: Policy, name: str) -> Fallback:

@@ -202,6 +202,14 @@ class Delivering(Protocol):
 class Clearing(Protocol):
     """A system that can be emptied, where the endpoint itself says that it may be."""
 
+    def insist_clearable(self) -> None:
+        """Ask the endpoint whether it may be emptied.
+
+        Raises:
+            Refused: It does not carry the mark that allows it.
+        """
+        ...
+
     def clear(self) -> None:
         """Remove everything that a policy would protect.
 

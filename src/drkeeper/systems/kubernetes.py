@@ -116,6 +116,10 @@ class Kubernetes:
         """UID at the time of the capture, present UID, path."""
         yield from _part("id_map").id_map(self._options, record, streams)
 
+    def insist_clearable(self) -> None:
+        """Look for ConfigMap `default/drkeeper-scratch`, by which a cluster allows drills to empty it."""
+        _part("clearing").insist_clearable(self._options)
+
     def clear(self) -> None:
         """Remove all that a policy would protect, where ConfigMap `default/drkeeper-scratch` says that it may go."""
         _part("clearing").clear(self._options)
