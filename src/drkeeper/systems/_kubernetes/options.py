@@ -11,6 +11,7 @@ MADE_BY_OTHERS = (
     "configmap/*/istio-ca-root-cert",
     "configmap/*/kube-root-ca.crt",
     "secret/*/default-token-*",
+    "secret/*/cert-manager-webhook-ca",
 )
 
 
