@@ -110,7 +110,7 @@ def written(rule: Rule) -> str:
     """A rule as YAML on one line, and where it belongs."""
     parts = ", ".join(f"{key}: [{', '.join(_word(each) for each in value)}]" for key, value in rule.manifest().items())
     place = f"a Role of namespace {rule.namespace}" if rule.namespace is not None else "a ClusterRole"
-    return f"- {{{parts}}} in {place}"
+    return f"{{{parts}}} in {place}"
 
 
 def _word(text: str) -> str:
