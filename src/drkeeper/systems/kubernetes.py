@@ -78,7 +78,7 @@ class Kubernetes:
 
     def switch(self, record: SystemRecord, staging: str) -> None:
         """Apply them in order, workloads held; an apply that was made already is made again and changes nothing."""
-        _part("load").switch(self.name, self._options, record, staging)
+        _part("apply").switch(self.name, self._options, staging)
 
     def discard(self, staging: str) -> None:
         """Remove the scratch folder."""
@@ -91,7 +91,7 @@ class Kubernetes:
 
     def release(self) -> None:
         """Let workloads run that a restore held."""
-        _part("hold").release(self._options)
+        _part("release").release(self._options)
 
     def verify(self, record: SystemRecord, streams: Streams) -> Iterator[Check]:
         """Every object is there and equal, and refers to nothing that is missing."""
@@ -99,7 +99,7 @@ class Kubernetes:
 
     def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
         """What a restore would change, as the server sees it."""
-        lines: Iterable[str] = _part("difference").difference(self._options, record, streams)
+        lines: Iterable[str] = _part("difference").difference(self._options, streams)
         yield from lines
 
     def undelivered(self, record: SystemRecord) -> bool:
@@ -114,7 +114,7 @@ class Kubernetes:
 
     def new_ids(self, record: SystemRecord, streams: Streams) -> Iterator[tuple[str, str, str]]:
         """UID at the time of the capture, present UID, path."""
-        yield from _part("id_map").id_map(self._options, record, streams)
+        yield from _part("id_map").id_map(self._options, streams)
 
     def insist_clearable(self) -> None:
         """Look for ConfigMap `default/drkeeper-scratch`, by which a cluster allows drills to empty it."""
