@@ -87,6 +87,7 @@ class GitExport:
         self._files: Files = {}
         self._objects = Objects()
         self._too_large = False
+        self._unread: set[bytes] = set()
         self._tip: Tip | None = None
         self._unreachable: DrkeeperError | None = None
         self._at_tip: frozenset[bytes] = frozenset()
@@ -115,6 +116,10 @@ class GitExport:
             self._too_large = True
             self._objects = Objects()
 
+    def keep(self, kind_folder: str) -> None:
+        """Leave the files of a kind (`deployment`, `trial.kubeflow.org`) as the tip has them: it could not be read."""
+        self._unread.add(kind_folder.encode())
+
     def finish(self, *, as_of: datetime, note: str = "") -> Exported:
         """Commit and push.
 
@@ -129,6 +134,8 @@ class GitExport:
                 f"git: more than {LIMIT_BYTES >> 20} MiB of new manifests in one commit",
                 "leave kinds out with exclude_kinds, or export less at a time; the vault has everything",
             )
+        if self._unreachable is not None and self._unread:
+            return _not_made(f"{self._unreachable}; and some kinds could not be read, whose files would be lost")
         if self._unreachable is not None:
             made = self._made(None, as_of, note, known=False)
             return self._kept(made, self._unreachable) if made else _not_made(str(self._unreachable))
@@ -164,19 +171,24 @@ class GitExport:
         """The commit upon a tip; None where it would change nothing."""
         trees = tip.trees if tip else {}
         root = tip.tree if tip else None
+        before = files(trees, ours(trees, root, self._folder))
+        now = {**self._left(before), **self._files}
         new = NewTrees(trees)
-        tree = grafted(new, trees, root, self._folder, planted(new, self._files.items()))
+        tree = grafted(new, trees, root, self._folder, planted(new, now.items()))
         if tree == root:
             return None
         if tree is None:
             tree = new.add_empty()
-        before = files(trees, ours(trees, root, self._folder))
-        changed = changes(before, self._files) if known else None
+        changed = changes(before, now) if known else None
         text = message(changed, note=note, as_of=as_of, folder=self._git.folder)
         parent = tip.commit if tip else None
         commit = commit_of(tree, parent, text=text, author=self._git.author, as_of=as_of)
         added = [(TREE, content) for content in new.contents.values()] + [(COMMIT, commit.as_raw_string())]
         return Made(commit.id, self._objects.with_added(added), changed.summary if changed else _ALL, parent)
+
+    def _left(self, before: Files) -> Files:
+        """Files of kinds that could not be read: the last part of their folder names the kind."""
+        return {path: entry for path, entry in before.items() if path.split(b"/")[-2] in self._unread}
 
     def _push(self, as_of: datetime, note: str) -> Exported:
         made, tip = None, self._tip

@@ -5,6 +5,7 @@ small part of YAML that parsers of versions 1.1 and 1.2 read alike: block style 
 one expression says that they are safe, literal blocks for texts of several lines, double quotes for all else.
 """
 
+import json
 import re
 from typing import Any
 
@@ -120,22 +121,11 @@ def _other(value: Any, indent: str) -> str:
     """Numbers, booleans, null, empty containers, and texts of several lines; without the line's end."""
     if isinstance(value, str):
         return _literal(value, indent + "  ") if _fits_literal(value) else _quoted(value)
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float):
-        text = repr(value)
-        mantissa, e, exponent = text.partition("e")
         # YAML 1.1 wants a point in a float: 1e+16 would be a text.
-        return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else text
-    if isinstance(value, int):
-        return str(value)
-    if value == {}:
-        return "{}"
-    if value == []:
-        return "[]"
-    raise TypeError(f"not a value of JSON: {type(value).__name__}")
+        mantissa, e, exponent = repr(value).partition("e")
+        return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
+    return json.dumps(value)  # null, true, 12, {}, []
 
 
 def _fits_literal(text: str) -> bool:
