@@ -25,7 +25,7 @@ from drkeeper.sandbox._files import end, free_port, kill_tree
 if TYPE_CHECKING:
     from drkeeper.sandbox._credentials import Authority
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
 _START_TRIES = 5
@@ -89,7 +89,7 @@ class ControlPlane:
     def start_api_server(self) -> None:
         """Start the API server again, on the same port and data, and wait until it is ready."""
         self._launch("kube-apiserver")
-        self._await_ready()
+        self._await("/readyz")
 
     def restart_api_server(self, *, by_force: bool = True) -> None:
         """What its clients see when it crashes and is started again."""
@@ -167,9 +167,12 @@ class ControlPlane:
         self._kubeconfig_of("controllers")
         self.options["kubeconfig"] = str(self._kubeconfig_of("admin"))
         try:
-            for name in self._commands:
-                self._launch(name)
-            self._await_ready()
+            self._launch("etcd")
+            self._launch("kube-apiserver")
+            self._await("/readyz", "/api/v1/namespaces/default")
+            if self.has_controllers:  # not before: it gives up after ten seconds without an API server
+                self._launch("kube-controller-manager")
+                self._await("/api/v1/namespaces/default/serviceaccounts/default")
         except BaseException as error:
             self.kill()
             taken = any("address already in use" in _log_end(self.folder, name, 4000) for name in self._processes)
@@ -178,12 +181,10 @@ class ControlPlane:
             raise
         return True
 
-    def _await_ready(self) -> None:
-        """Wait until the API server is ready, and what the controllers make in every cluster is there."""
+    def _await(self, *paths: str) -> None:
+        """Wait until the API server has something to say at each of these paths."""
         deadline = monotonic_seconds() + START_SECONDS
-        awaited = ["/readyz", "/api/v1/namespaces/default"]
-        if self.has_controllers:
-            awaited.append("/api/v1/namespaces/default/serviceaccounts/default")
+        awaited = list(paths)
         while awaited and monotonic_seconds() < deadline and not self._dead():
             if self._answers(awaited[0]):
                 del awaited[0]
