@@ -64,15 +64,17 @@ class Closure:
         return sorted({each for each in self._references if not each.optional and not self.has(each.target)})
 
     def has(self, target: Identity) -> bool:
-        """Whether an object is there, or is made by others."""
-        if target in self._there or target in self._made or _is_built_in_role(target):
+        """Whether an object is there, or somebody makes it."""
+        if target in self._there or self.makes(target) or _is_built_in_role(target):
             return True
         if replace(target, namespace="") in self._there:  # an owner may stand outside namespaces
             return True
-        if target.kind == DEFINITIONS and target.name.partition(".")[2] in self._groups:
-            return True
-        pattern = f"{target.kind.lower()}/{target.namespace}/{target.name}"
-        return any(fnmatchcase(pattern, each) for each in self.made_by_others)
+        return target.kind == DEFINITIONS and target.name.partition(".")[2] in self._groups
+
+    def makes(self, target: Identity) -> bool:
+        """Whether others make an object: an operator whose order for it was seen, or whom the patterns mean."""
+        place = f"{target.kind.lower()}/{target.namespace}/{target.name}"
+        return target in self._made or any(fnmatchcase(place, each) for each in self.made_by_others)
 
 
 def missing_references(manifests: Iterable[Manifest], *, made_by_others: Iterable[str] = ()) -> list[Reference]:
