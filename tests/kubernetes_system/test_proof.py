@@ -17,8 +17,9 @@ from drkeeper.systems._kubernetes import hold, sops
 from drkeeper.systems._kubernetes.documents import document, object_path
 from drkeeper.systems._kubernetes.field_difference import FieldDifference, differing_fields
 from drkeeper.systems._kubernetes.options import Options
-from drkeeper.systems._kubernetes.proof import comparable, verify
+from drkeeper.systems._kubernetes.proof import verify
 from drkeeper.systems._kubernetes.render import render
+from drkeeper.systems._kubernetes.sanitise import sanitise
 
 SECRET_VALUE = "hunter2-hunter2"
 KINDS = ("namespaces", "secrets", "configmaps", "serviceaccounts", "deployments.apps")
@@ -45,7 +46,7 @@ RECORD = SystemRecord(
     name="cluster",
     kind="kubernetes",
     status="complete",
-    facts=Facts(bounds={f"count.{kind}": (1, 1) for kind in KINDS}),
+    facts=Facts(info={f"list.{kind}.resource_version": "1" for kind in KINDS}),
 )
 
 
@@ -62,7 +63,7 @@ class Place:
 
     def _captured(self, manifest: Manifest) -> Manifest:
         live = self.live(manifest["kind"], manifest["metadata"]["name"])
-        return comparable({"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **live})
+        return sanitise({"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **live})
 
     def live(self, kind: str, name: str) -> Manifest:
         plurals = {"Namespace": ("", "namespaces"), "Deployment": ("/apis/apps/v1", "deployments")}

@@ -3,7 +3,6 @@
 Kind by kind, in the order of the point, so that no more than one kind of live objects is held at a time.
 """
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,7 +14,7 @@ from drkeeper.facts import Check, Severity
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Streams
 from drkeeper.systems._kubernetes import hold
-from drkeeper.systems._kubernetes.answers import FORBIDDEN, ApiError
+from drkeeper.systems._kubernetes.answers import FORBIDDEN, ApiError, translated
 from drkeeper.systems._kubernetes.api import Cluster
 from drkeeper.systems._kubernetes.documents import Document, read_documents
 from drkeeper.systems._kubernetes.field_difference import FieldDifference, differing_fields
@@ -53,8 +52,11 @@ def verify(options: Options, record: SystemRecord, streams: Streams) -> Iterator
     elif options.dry_run:
         yield from _asked_only(options, streams)
     else:
-        with Cluster.open(options) as cluster:
-            yield from Proof(options, cluster, record).checks(streams)
+        try:
+            with Cluster.open(options) as cluster:
+                yield from Proof(options, cluster, record).checks(streams)
+        except ApiError as error:
+            raise translated(error) from error
 
 
 def _asked_only(options: Options, streams: Streams) -> Iterator[Check]:
@@ -184,10 +186,10 @@ class Proof:
             return
         actual: Manifest = orjson.loads(raw)
         self._references.compare_owners(expected, actual)
-        if hold.is_held(actual):
-            found.waiting += 1
-            expected = hold.held(expected)
-        differences = list(differing_fields(comparable(expected, masked=masked), comparable(actual, masked=masked)))
+        found.waiting += hold.is_held(actual)
+        # Sanitising also undoes a hold. The point's object has been through it, with what it then still told.
+        pair = (comparable(expected, masked=masked), comparable(sanitise(actual), masked=masked))
+        differences = list(differing_fields(*pair))
         if differences:
             found.tell(self._differs(document.path, differences))
         else:
@@ -214,9 +216,9 @@ class Proof:
 
 
 def comparable(manifest: Manifest, *, masked: bool = False) -> Manifest:
-    """What of an object must be equal; owner references are a matter of their own, for their UIDs are new."""
-    declared = sanitise(copy.deepcopy(manifest))
-    declared["metadata"].pop("ownerReferences", None)
+    """What of a sanitised object must be equal; owner references are a matter of their own, for their UIDs are new."""
+    without = {name: value for name, value in manifest["metadata"].items() if name != "ownerReferences"}
+    declared = {**manifest, "metadata": without}
     for name in ("data", "stringData"):
         if masked and isinstance(declared.get(name), dict):
             declared[name] = dict.fromkeys(declared[name])

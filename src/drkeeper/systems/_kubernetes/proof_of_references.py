@@ -105,7 +105,7 @@ class ReferenceProof:
 
     def _finding(self, subject: str, target: Identity, named: list[Reference]) -> Check:
         label = f"{self._served.plural(target.group, target.kind)}.{target.group}".rstrip(".")
-        captured = f"count.{label}" in {**self._witness.bounds, **self._witness.exact}
+        captured = f"list.{label}.resource_version" in self._witness.info
         if captured and not self._captured.has(target):
             detail = f"{_by(named)}; it was missing when captured"
             return Check(subject=subject, verdict="failed", severity="warning", detail=detail)
