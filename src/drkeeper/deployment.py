@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drkeeper._deployment.mounts import folders, secret_files, secret_variables
-from drkeeper._deployment.peers import STAND_IN, egress_peers, restore_peers
+from drkeeper._deployment.peers import STAND_IN, egress_peers, restore_notes, restore_peers
 from drkeeper._deployment.rbac import cluster_rules, manifests, namespace_rules
 from drkeeper.errors import UsageInvalid
 from drkeeper.policy import Policy
@@ -23,7 +23,7 @@ from drkeeper.systems._kubernetes.permissions import (
     rules_for_restore,
 )
 
-__all__ = ["STAND_IN", "Place", "clusters", "kinds_from", "kinds_to", "rbac_manifests", "rules", "values"]
+__all__ = ["STAND_IN", "Place", "clusters", "kinds_from", "kinds_to", "notes", "rbac_manifests", "rules", "values"]
 
 JOBS = ("backup", "replicate", "verify", "prune", "beat", "drill")
 # An encrypted vault without an identity can be looked at, not into.
@@ -145,6 +145,15 @@ def _rbac(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool) -> dict
             "restoreNamespaceRules": namespace_rules(needed),
         }
     return placed
+
+
+def notes(policy: Policy) -> tuple[str, ...]:
+    """What a person should know before he installs it."""
+    found = list(restore_notes(policy))
+    encryption = policy.vault.encryption
+    if policy.schedules.drill and encryption is not None and encryption.identity is None:
+        found.append("drills need vault.encryption.identity, or each will fail: the vault is encrypted")
+    return tuple(found)
 
 
 def kinds_to(kinds: Iterable[ResourceKind]) -> list[dict[str, Any]]:

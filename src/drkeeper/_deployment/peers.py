@@ -69,9 +69,25 @@ def restore_peers(policy: Policy, namespace: str) -> tuple[Peer, ...]:
         options = system.options
         if hasattr(options, "listen_port") and getattr(options, "restore", "") != "commands":
             found = _peer(Endpoint(name, str(getattr(options, "host", "")), options.listen_port or None), namespace)
-            if found is not None:
+            if found is not None and (found.namespace or found.cidr or found.ports):
                 peers.append(found)
     return tuple(dict.fromkeys(peers))
+
+
+def restore_notes(policy: Policy) -> Iterator[str]:
+    """What would keep such a system from reaching us."""
+    for name, system in policy.systems.items():
+        options = system.options
+        if not hasattr(options, "listen_port") or getattr(options, "restore", "") == "commands":
+            continue
+        labels = str(getattr(options, "host", "")).rstrip(".").split(".")
+        if len(labels) == 1 or "svc" in labels[2:3]:
+            yield (
+                f"{name}: while it is restored it connects to us from its Pod's own address, and other addresses are "
+                "turned away: let `host` name the Pod (pod.service.namespace.svc), or a headless Service"
+            )
+        if not options.listen_port:
+            yield f"{name}: it connects to us while it is restored; set `listen_port`, so that one port is let in"
 
 
 def _systems(policy: Policy) -> Iterator[Endpoint]:

@@ -57,12 +57,14 @@ def values_command(
     a variable, or the last part of a file's path.
     """
     from drkeeper._policy.source import read_text
-    from drkeeper.deployment import Place, values
+    from drkeeper.deployment import Place, notes, values
 
     policy = _policy(settings)
     place = Place(namespace=namespace, account=account, secret=secret)
     text = read_text(settings.find_policy())
     data = values(policy, text, place, _served(policy, None, kinds_file), restore=restore)
+    for note in notes(policy):
+        click.echo(f"note: {note}", err=True)
     comment = "Made by `drkeeper deploy values`; make it again rather than edit it."
     _write_documents([{**data, "policy": _literal(text)}], comment)
 
