@@ -153,7 +153,8 @@ def _is_status_report(manifest: Manifest) -> bool:
     return "cluster-autoscaler.kubernetes.io/last-updated" in (manifest["metadata"].get("annotations") or {})
 
 
-_GOING = Rule("being-deleted", "it is being deleted", _is_going)
+GOING = "being-deleted"
+_GOING = Rule(GOING, "it is being deleted", _is_going)
 _OWNED = Rule("made-by-its-controller", "the controller that owns it makes it again", _is_owned)
 _BORN = Rule("born-with-the-cluster", "every cluster has it from its first minute", born.is_born)
 _BY_KIND: dict[tuple[str, str], tuple[Rule, ...]] = {

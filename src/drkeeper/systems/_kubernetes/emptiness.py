@@ -1,8 +1,11 @@
 """Whether a cluster holds nothing yet that a restore could overwrite."""
 
+from collections.abc import Iterator
+
 from drkeeper.systems._kubernetes import derived
 from drkeeper.systems._kubernetes.answers import ApiError, translated
 from drkeeper.systems._kubernetes.api import Cluster
+from drkeeper.systems._kubernetes.conflicts import OURS
 from drkeeper.systems._kubernetes.identities import Manifest
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
@@ -10,7 +13,9 @@ from drkeeper.systems._kubernetes.permissions import HEARTBEAT
 
 # What runs there came with the cluster: its DNS, its network.
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
-_OWN_MARKS = frozenset({HEARTBEAT, "drkeeper-scratch"})
+# By which a cluster allows drills to fill and to empty it.
+SCRATCH = "drkeeper-scratch"
+_OWN_MARKS = frozenset({HEARTBEAT, SCRATCH})
 
 
 def is_empty(options: Options) -> bool:
@@ -22,23 +27,23 @@ def is_empty(options: Options) -> bool:
     """
     try:
         with Cluster.open(options) as cluster:
-            return not any(_has_any(cluster, kind) for kind in selected(cluster.kinds(), options))
+            return not any(any(put_there(cluster, kind)) for kind in selected(cluster.kinds(), options))
     except ApiError as error:
         raise translated(error) from error
 
 
-def _has_any(cluster: Cluster, kind: ResourceKind) -> bool:
-    rules = derived.rules_for(kind.group, kind.kind)
-    pages = cluster.pages(kind.path())
-    return any(
-        not _came_with_the_cluster(item) and not any(rule.applies(item) for rule in rules)
-        for page in pages
-        for item in page.items
-    )
+def put_there(cluster: Cluster, kind: ResourceKind) -> Iterator[Manifest]:
+    """The objects of a kind that somebody has put into the cluster, those that are being deleted among them."""
+    rules = [rule for rule in derived.rules_for(kind.group, kind.kind) if rule.name != derived.GOING]
+    for page in cluster.pages(kind.path()):
+        for item in page.items:
+            if not _came_with_the_cluster(item) and not any(rule.applies(item) for rule in rules):
+                yield item
 
 
 def _came_with_the_cluster(item: Manifest) -> bool:
     metadata = item["metadata"]
     if item["kind"] == "ConfigMap" and metadata["name"] in _OWN_MARKS:
         return True
-    return metadata.get("namespace") in SYSTEM_NAMESPACES
+    restored = any(each.get("manager") == OURS for each in metadata.get("managedFields") or ())
+    return metadata.get("namespace") in SYSTEM_NAMESPACES and not restored
