@@ -42,7 +42,9 @@ class Point:
 
 def point(manifests: Iterable[Manifest], **streams: bytes) -> Point:
     """A recovery point of these objects, in the order in which a capture writes them."""
-    ordered = sorted(manifests, key=lambda each: (rank_of(each["apiVersion"], each["kind"]), documents.object_path(each)))
+    ordered = sorted(
+        manifests, key=lambda each: (rank_of(each["apiVersion"], each["kind"]), documents.object_path(each))
+    )
     text = b"".join(documents.document(documents.object_path(each), render(each)) for each in ordered)
     contents = {"manifests.yaml": text, **{name.replace("_", "."): data for name, data in streams.items()}}
     counts = Counter(_label(each) for each in ordered)
@@ -95,7 +97,9 @@ def config_map(name: str, where: str, **data: str) -> Manifest:
     return obj("v1", "ConfigMap", name, where, data=data)
 
 
-def workload(kind: str, name: str, where: str, replicas: int | None = 3, labels: dict[str, str] | None = None) -> Manifest:
+def workload(
+    kind: str, name: str, where: str, replicas: int | None = 3, labels: dict[str, str] | None = None
+) -> Manifest:
     labels = labels or {"app": name}
     spec: Manifest = {
         "selector": {"matchLabels": labels},
@@ -111,7 +115,9 @@ def workload(kind: str, name: str, where: str, replicas: int | None = 3, labels:
     return obj("apps/v1", kind, name, where, spec=spec)
 
 
-def definition(plural: str, kind: str, group: str = "example.com", *, scope: str = "Namespaced", **names: str) -> Manifest:
+def definition(
+    plural: str, kind: str, group: str = "example.com", *, scope: str = "Namespaced", **names: str
+) -> Manifest:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return obj(
         "apiextensions.k8s.io/v1",

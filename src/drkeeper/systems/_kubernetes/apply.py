@@ -132,8 +132,9 @@ class Restoration:
         if known is not None and self._options.existing == "keep":
             self._note(self.outcome.kept, entry)
             return
-        manifest = self._manifest(entry)
-        if known is not None and known.fingerprint == fingerprint(manifest):
+        declared = self._manifest(entry)
+        manifest = self._at_rest(entry, declared)
+        if known is not None and known.fingerprint == fingerprint(declared, held=manifest is not declared):
             self._note(self.outcome.unchanged, entry)
             return
         if self._options.dry_run and (reason := self._unaskable(entry)):
@@ -168,15 +169,18 @@ class Restoration:
         return self.served.find("v1", "Namespace")
 
     def _manifest(self, entry: Entry) -> Manifest:
-        """What is applied: decrypted, transformed, with the UIDs of its owners, and at rest where it is to be held."""
+        """What is to be live in the end: decrypted, transformed, with the UIDs of its owners."""
         plural = self._index.plural(self.served, entry.source) if self._options.transforms else ""
         manifest = arriving(entry.path, read_at(self._file, entry.offset, entry.length), self._options, plural)
         if manifest is None:
             raise LoadFailed("a transform leaves it out now, and did not when it was loaded")
-        manifest = self._with_owners(entry, manifest)
-        if self._options.hold and not hold.excepted(entry.source, self._options.hold_except):
-            manifest = hold.held(manifest)
-        return manifest
+        return self._with_owners(entry, manifest)
+
+    def _at_rest(self, entry: Entry, declared: Manifest) -> Manifest:
+        """What is applied: the same, held where the policy says so."""
+        if not self._options.hold or hold.excepted(entry.source, self._options.hold_except):
+            return declared
+        return hold.held(declared)
 
     def _with_owners(self, entry: Entry, manifest: Manifest) -> Manifest:
         """Owner references with the UIDs that the owners have here; without an owner here, none."""

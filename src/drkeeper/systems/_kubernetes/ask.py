@@ -5,6 +5,7 @@ and one may be refused for what the restore brings before it (a PriorityClass, a
 only what no other object can put right stops a restore here: an object that is not valid, or too large.
 """
 
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from drkeeper.systems._kubernetes.api import ApiError, Cluster
 from drkeeper.systems._kubernetes.apply import each
 from drkeeper.systems._kubernetes.identities import Identity
 from drkeeper.systems._kubernetes.index import HEARTBEAT_PATH, Index, arriving
-from drkeeper.systems._kubernetes.live import Live
+from drkeeper.systems._kubernetes.live import Live, fingerprint
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.order import Entry
 from drkeeper.systems._kubernetes.outcome import named
@@ -36,6 +37,7 @@ def ask(cluster: Cluster, options: Options, scratch: Scratch, index: Index, serv
     with scratch.reader() as file:
         question = _Question(cluster, options, index, served, file)
         askable = [entry for entry in index.entries if question.askable(entry)]
+        question.look(askable)
         each(question.ask, askable)
     certain, uncertain = question.certain, question.uncertain
     get_logger().info(
@@ -75,6 +77,13 @@ class _Question:
             not entry.target.namespace or self._live.find(namespace, self._served.find("v1", "Namespace")) is not None
         )
 
+    def look(self, entries: Sequence[Entry]) -> None:
+        """List the kinds that are asked about: what is equal already need not be asked about."""
+        namespaces = sorted({entry.target.namespace for entry in entries if entry.target.namespace})
+        for api_version, kind in sorted({(entry.api_version, entry.target.kind) for entry in entries}):
+            if served := self._served.find(api_version, kind):
+                self._live.list_kind(served, namespaces)
+
     def ask(self, entry: Entry) -> None:
         """Put one object to the server; its answer is noted."""
         kind = self._served.find(entry.api_version, entry.target.kind)
@@ -82,11 +91,12 @@ class _Question:
         manifest = arriving(entry.path, read_at(self._file, entry.offset, entry.length), self._options, plural)
         if kind is None or manifest is None:
             return
+        known = self._live.find(entry.target, kind)
+        if known and (self._options.existing == "keep" or known.fingerprint == fingerprint(manifest, held=False)):
+            return
         manifest = {**manifest, "metadata": {**manifest["metadata"]}}
         manifest["metadata"].pop("ownerReferences", None)  # their UIDs are not known yet
         force = self._options.conflicts == "force" or entry.path == HEARTBEAT_PATH
-        if self._options.existing == "keep" and self._live.find(entry.target, kind):
-            return
         try:
             submit(self._cluster, kind, manifest, force=force, dry_run=True)
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""Fields that another manager owns: what server-side apply says of them, and a manifest without them."""
+"""Fields that another manager owns, or that the server does not know: what it says of them, a manifest without them."""
 
 import copy
 import re
@@ -12,9 +12,11 @@ from drkeeper.systems._kubernetes.answers import CONFLICT, ApiError
 from drkeeper.systems._kubernetes.identities import Manifest
 
 OURS = "drkeeper"
+UNKNOWN = "unknown to this server"
 _WITH = re.compile(r'conflict with "([^"]*)"')
 # One key of an associative list: `name="main"`, `containerPort=80`; a value of a set: `="a"`.
 _KEY = re.compile(r'([^=,\[\]]*)=("(?:[^"\\]|\\.)*"|[^,\]]+)')
+_UNDECLARED = re.compile(r"(\.\S+): field not declared in schema")
 _DEFAULTS = {"protocol": "TCP"}  # the server fills it in before it names the key
 
 
@@ -26,7 +28,7 @@ class Conflict:
     manager: str
 
     def __str__(self) -> str:
-        return f"{self.field} is {self.manager}'s"
+        return f"{self.field} is {self.manager}" + ("" if self.manager == UNKNOWN else "'s")
 
 
 def conflicts_of(error: ApiError) -> tuple[Conflict, ...]:
@@ -38,6 +40,11 @@ def conflicts_of(error: ApiError) -> tuple[Conflict, ...]:
         for cause in error.causes
         if cause.reason == "FieldManagerConflict"
     )
+
+
+def unknown_fields(error: ApiError) -> tuple[Conflict, ...]:
+    """Fields that the server's schema does not have; a server prunes them where they come by other ways than apply."""
+    return tuple(Conflict(field, UNKNOWN) for field in dict.fromkeys(_UNDECLARED.findall(error.message)))
 
 
 def without(manifest: Manifest, fields: Iterable[str]) -> Manifest | None:

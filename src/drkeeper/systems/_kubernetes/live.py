@@ -1,6 +1,5 @@
 """What is live on the target, by name: UID and a digest of each object, from one list of each kind."""
 
-import copy
 import hashlib
 import threading
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ import orjson
 
 from drkeeper.systems._kubernetes.answers import FORBIDDEN
 from drkeeper.systems._kubernetes.api import ApiError, Cluster
+from drkeeper.systems._kubernetes.hold import is_held
 from drkeeper.systems._kubernetes.identities import Identity, Manifest, identity
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.sanitise import sanitise
@@ -25,12 +25,18 @@ class Known:
     fingerprint: bytes
 
 
-def fingerprint(manifest: Manifest) -> bytes:
-    """Equal for objects that declare the same, whoever wrote them and when."""
-    declared = sanitise(copy.deepcopy(manifest))
-    for reference in declared["metadata"].get("ownerReferences") or ():
-        reference.pop("uid", None)
-    return hashlib.sha256(orjson.dumps(declared, option=orjson.OPT_SORT_KEYS)).digest()
+def fingerprint(declared: Manifest, *, held: bool) -> bytes:
+    """Equal for objects that declare the same, whoever wrote them and when.
+
+    Args:
+        declared: As a capture writes it: sanitised, and not at rest.
+        held: Whether the object is, or is to be, held.
+    """
+    metadata = declared["metadata"]
+    if owners := metadata.get("ownerReferences"):
+        nameless = [{key: value for key, value in owner.items() if key != "uid"} for owner in owners]
+        declared = {**declared, "metadata": {**metadata, "ownerReferences": nameless}}
+    return hashlib.sha256(orjson.dumps([declared, held], option=orjson.OPT_SORT_KEYS)).digest()
 
 
 class Live:
@@ -72,9 +78,10 @@ class Live:
         return self.note(found)
 
     def note(self, live: Manifest) -> Known:
-        """Remember an object as the server gave it."""
-        known = Known(str(live["metadata"]["uid"]), fingerprint(live))
-        self._note(identity(live), known)
+        """Remember an object as the server gave it; it is changed by this, and must not be used again."""
+        target, uid, held = identity(live), str(live["metadata"]["uid"]), is_held(live)
+        known = Known(uid, fingerprint(sanitise(live), held=held))
+        self._note(target, known)
         return known
 
     def _note(self, target: Identity, known: Known | None) -> None:

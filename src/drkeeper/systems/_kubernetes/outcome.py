@@ -9,6 +9,7 @@ from drkeeper.systems._kubernetes.conflicts import Conflict
 from drkeeper.systems._kubernetes.identities import Identity
 
 TOLD = 10
+_LONGEST_WORDS = 400
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Outcome:
         kept: There already, and left as they are by the policy.
         skipped: Not restored, and why (a kind that is not served, a transform).
         unasked: In a dry run: what they need does not exist yet, so the server cannot say.
-        left: Fields that were left with the manager that owns them.
+        left: Fields that were left with the manager that owns them, or that the server does not know.
         ownerless: Owner references that were dropped, because there is no such owner here.
         failed: In the server's words.
     """
@@ -49,7 +50,8 @@ class Outcome:
         """One line for what a person should look at, and one at the end."""
         log = get_logger()
         for target, conflicts in sorted(self.left.items()):
-            log.warning("fields left with their owner", object=str(target), fields=[str(each) for each in conflicts])
+            fields = [str(each) for each in conflicts[:TOLD]]
+            log.warning("fields left as they are", object=str(target), fields=fields, count=len(conflicts))
         for target, words in sorted(self.ownerless.items()):
             log.warning("owner reference dropped", object=str(target), owner=words)
         for target, words in sorted(self.skipped.items()):
@@ -78,6 +80,12 @@ class Outcome:
 
 def named(objects: dict[Identity, str]) -> str:
     """The first of some objects with what there is to say of each, and how many more there are."""
-    shown = [f"{target}: {words}" for target, words in list(objects.items())[:TOLD]]
+    shown = [f"{target}: {_short(words)}" for target, words in list(objects.items())[:TOLD]]
     more = len(objects) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _short(words: str) -> str:
+    """What fits on a screen: some refusals list a hundred fields."""
+    line = " ".join(words.split())
+    return line if len(line) <= _LONGEST_WORDS else f"{line[:_LONGEST_WORDS]}…"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from drkeeper import clock
 from drkeeper.systems._kubernetes import hold
 from drkeeper.systems._kubernetes.api import ApiError, Cluster
-from drkeeper.systems._kubernetes.conflicts import OURS, Conflict, conflicts_of, without
+from drkeeper.systems._kubernetes.conflicts import OURS, Conflict, conflicts_of, unknown_fields, without
 from drkeeper.systems._kubernetes.identities import Manifest, identity
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 
@@ -21,7 +21,7 @@ _PAUSE_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Taken:
-    """An object as the server took it, and the fields that were left with their owners."""
+    """An object as the server took it, and the fields that were left with their owners, or left out."""
 
     live: Manifest
     left: tuple[Conflict, ...] = ()
@@ -32,6 +32,7 @@ def submit(
 ) -> Taken:
     """Apply an object; fields that another manager owns are left to it, unless `force`.
 
+    Fields that the server does not know are left out: it is older, and drops them when they come by other ways.
     Fields that are ours from an earlier restore, or that keep a workload at rest, are taken over in any case: the one
     that another manager set is what the release gives back.
 
@@ -47,7 +48,7 @@ def submit(
         try:
             return Taken(_patiently(cluster, path, body, force=force, dry_run=dry_run), left)
         except ApiError as error:
-            found = conflicts_of(error)
+            found = conflicts_of(error) or unknown_fields(error)
             if not found:
                 if not _inexpressible(error):
                     raise
