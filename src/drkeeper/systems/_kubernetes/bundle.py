@@ -45,8 +45,9 @@ def push_bundle(git: GitOptions, bundle: Iterable[bytes]) -> str:
     mine = Commit.from_raw_string(COMMIT, kept.commit_content)
     for attempt in range(ATTEMPTS):
         tip = remote.tip()
-        if tip is not None and tip.commit != kept.parent:
-            newer = superseding(remote.commits_since(datetime.fromtimestamp(mine.commit_time, UTC)), mine)
+        taken_at = datetime.fromtimestamp(mine.commit_time, UTC)
+        if tip is not None and tip.commit != kept.parent and tip.committed_at >= taken_at:
+            newer = superseding(remote.commits_since(taken_at), mine)
             if newer is not None:
                 return str(newer.id.decode())
         try:

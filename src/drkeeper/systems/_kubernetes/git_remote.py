@@ -7,7 +7,7 @@ says which tip it built upon, and learns whether the branch has moved on since.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dulwich.client import (
     FetchPackResult,
@@ -59,6 +59,7 @@ class Tip:
     commit: bytes
     tree: bytes
     trees: dict[bytes, bytes]
+    committed_at: datetime
 
 
 @dataclass
@@ -125,10 +126,11 @@ class Remote:
                 (contents if kind == COMMIT else trees)[name] = content
         if commit not in contents:
             raise SystemUnreachable(f"git: {self.shown} did not send the commit that it names")
-        return Tip(commit, Commit.from_raw_string(COMMIT, contents[commit]).tree, trees)
+        newest = Commit.from_raw_string(COMMIT, contents[commit])
+        return Tip(commit, newest.tree, trees, datetime.fromtimestamp(newest.commit_time, UTC))
 
     def commits_since(self, moment: datetime) -> Iterator[Commit]:
-        """Commits of the branch that are not older, in no order.
+        """Commits of the branch that are not older, in no order. There must be one: git ends the exchange otherwise.
 
         Raises:
             SystemUnreachable: As for `tip`.
