@@ -1,4 +1,4 @@
-from drkeeper.facts import Facts, compare, findings
+from drkeeper.facts import Check, Facts, broken, compare, findings
 
 
 def verdicts(witness, restored):
@@ -36,3 +36,10 @@ def test_information_is_never_compared():
 def test_findings_are_the_failures_only():
     checks = list(compare(Facts(exact={"a": 1, "b": 2}, unread={"c": "?"}), Facts(exact={"a": 1, "b": 3})))
     assert [check.subject for check in findings(checks)] == ["b"]
+
+
+def test_a_warning_is_told_and_breaks_nothing():
+    warning = Check(subject="a", verdict="failed", severity="warning")
+    error = Check(subject="b", verdict="failed")
+    assert findings([warning, error]) == [warning, error]
+    assert broken([warning, error]) == [error]

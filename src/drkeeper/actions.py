@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError
-from drkeeper.facts import Check, findings
+from drkeeper.facts import Check, broken, findings
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.lease import WRITE, Lease, hold
@@ -272,7 +272,7 @@ def history(vault: Vault) -> list[Run]:
 
 def _proof(record: DrillRecord) -> catalog.Proof:
     """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held."""
-    failed = bool(record.error or findings(record.checks))
+    failed = bool(record.error or broken(record.checks))
     unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
     verdict: Literal["passed", "failed", "not checked"] = "not checked" if unchecked else "passed"
     return catalog.Proof(

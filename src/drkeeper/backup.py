@@ -22,7 +22,7 @@ from drkeeper.errors import (
     VaultFull,
     VaultUnreachable,
 )
-from drkeeper.facts import Check, Facts, findings
+from drkeeper.facts import Check, Facts, broken
 from drkeeper.log import get_logger
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
@@ -171,7 +171,7 @@ def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
             error=opened.error,
             capture_seconds=elapsed,
         )
-    lacking = "; ".join(f"{check.subject}: {check.detail}" for check in findings(noticed) if check.severity == "error")
+    lacking = "; ".join(f"{check.subject}: {check.detail}" for check in broken(noticed))
     record = SystemRecord(
         name=system.name,
         kind=system.kind,

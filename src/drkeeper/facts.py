@@ -70,6 +70,11 @@ def findings(checks: Iterable[Check]) -> list[Check]:
     return [check for check in checks if check.verdict == "failed"]
 
 
+def broken(checks: Iterable[Check]) -> list[Check]:
+    """Those that failed and are errors: with one of them a restore is not good. A warning is shown, and no more."""
+    return [check for check in findings(checks) if check.severity == "error"]
+
+
 def _check_exact(subject: str, name: str, expected: Scalar, restored: Facts) -> Check:
     if name in restored.unread:
         return Check(subject=subject, verdict="not checked", detail=restored.unread[name])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from drkeeper.facts import Check
+from drkeeper.facts import Check, broken
 
 ObjectiveVerdict = Literal["met", "missed", "not measured", "no objective"]
 Outcome = Literal[
@@ -154,7 +154,7 @@ def outcome_of(drill: MeasuredDrill) -> Outcome:
     judgement = judge_drill(drill)
     gravest_first: tuple[tuple[Outcome, bool], ...] = (
         ("restore failed", _broke(drill, "provision") or _broke(drill, "restore")),
-        ("verification failed", "failed" in verdicts or _broke(drill, "verify")),
+        ("verification failed", bool(broken(drill.checks)) or _broke(drill, "verify")),
         ("restore failed", drill.rto_seconds is None or bool(drill.error)),
         ("not verified", "passed" not in verdicts),
         ("objective missed", not (judgement.rto.kept and judgement.rpo.kept)),

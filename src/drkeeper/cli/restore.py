@@ -147,9 +147,9 @@ def _show(outcome: "Outcome", output: Output) -> None:
 
 
 def _insist(outcome: "Outcome") -> None:
-    from drkeeper.facts import findings
+    from drkeeper.facts import broken
 
-    failed = findings(outcome.checks)
+    failed = broken(outcome.checks)
     if failed:
         raise VerificationFailed(
             f"the systems are restored, and {len(failed)} facts do not hold: "
