@@ -77,6 +77,11 @@ class Journal:
         return {entry.step_id: entry.record for entry in self.entries if entry.event == "done" and entry.record}
 
     @property
+    def started(self) -> frozenset[str]:
+        """Ids of the steps that began, whatever became of them."""
+        return frozenset(entry.step_id for entry in self.entries if entry.event == "started")
+
+    @property
     def over(self) -> bool:
         """Whether nothing is left to resume."""
         return self.entries[-1].event in ("finished", "abandoned")

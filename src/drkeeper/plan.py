@@ -16,6 +16,8 @@ from drkeeper.forecast import Run, forecast_step, total
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
 
+UNDO = "undo"
+
 
 def build_plan(
     point: RecoveryPoint,
@@ -146,8 +148,8 @@ def _steps(
     if holding:
         size = sum(records[name].size_bytes for name in holding)
         forecast = forecast_step("", "undo", size, history)
-        yield TakeUndo(step_id="undo", systems=tuple(holding), forecast=forecast)
-        undo = ("undo",)
+        yield TakeUndo(step_id=UNDO, systems=tuple(holding), forecast=forecast)
+        undo = (UNDO,)
     rank = {name: place for place, name in enumerate(point.freeze_order)}
     order = sorted(wanted, key=lambda target: -rank.get(target.system, -1))
     for target in order:

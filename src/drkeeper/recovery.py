@@ -13,12 +13,14 @@ from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, Wor
 from drkeeper.facts import Check
 from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
-from drkeeper.plan import build_plan, fingerprint
+from drkeeper.log import get_logger
+from drkeeper.occupancy import Occupancy
+from drkeeper.plan import UNDO, build_plan, fingerprint
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
-from drkeeper.steps import RestorePlan
+from drkeeper.steps import RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import open_systems, open_vault, targets
@@ -140,11 +142,19 @@ def resume(
 
     Raises:
         PointUnknown: There is none to go on with.
+        Refused: Somebody has put data into a target that was empty; nothing was changed.
     """
     vault = open_vault(policy)
     with _alone(policy, vault) as lease:
         journal = unfinished(vault, policy, plan_id)
-        return _carry_out(_again(policy, vault, journal.plan), journal, lease, progress, stop)
+        prepared = _again(policy, vault, journal.plan)
+        occupancy = _occupancy(prepared, journal)
+        occupancy.insist_still_empty(resuming=True)
+        stop = stop or threading.Event()
+        if UNDO in journal.done and (names := occupancy.to_undo()):
+            get_logger().info("undo point is taken again", systems=", ".join(names), restore=journal.plan.plan_id)
+            _undo_taker(policy, progress, stop)(names)
+        return _carry_out(prepared, journal, lease, progress, stop)
 
 
 def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
@@ -207,6 +217,22 @@ def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems)
 
 
+def _occupancy(prepared: Prepared, journal: Journal) -> Occupancy:
+    return Occupancy(plan=prepared.plan, point=prepared.point, endpoints=prepared.systems, notes=journal)
+
+
+def _admission(prepared: Prepared, journal: Journal, lease: Lease) -> Callable[[Step], None]:
+    """What must hold as a step begins: the lease is ours, and a switch finds its target as the plan says."""
+    occupancy = _occupancy(prepared, journal)
+
+    def admit(step: Step) -> None:
+        lease.check()
+        if isinstance(step, Switch):
+            occupancy.insist_still_empty()
+
+    return admit
+
+
 def _carry_out(
     prepared: Prepared,
     journal: Journal,
@@ -224,7 +250,7 @@ def _carry_out(
         take_undo=_undo_taker(prepared.policy, progress, stop),
         progress=progress or Silent(),
         stop=stop,
-        check_alone=lease.check,
+        admit=_admission(prepared, journal, lease),
     )
     try:
         outcome = restorer.carry_out()

@@ -13,7 +13,7 @@ from typing import Protocol, assert_never
 
 from drkeeper import clock
 from drkeeper.errors import Interrupted, Refused
-from drkeeper.facts import Check, compare, findings
+from drkeeper.facts import Check, broken, compare
 from drkeeper.journal import Event
 from drkeeper.log import get_logger
 from drkeeper.process import end_children
@@ -118,7 +118,7 @@ class Restorer:
         endpoints: The systems that are restored into, by name.
         take_undo: Takes and commits an undo point of the named systems.
         stop: Set from elsewhere to end the restore before its next step or block.
-        check_alone: Called before each step; raises when the lease is gone.
+        admit: Called before each step is noted as begun; raises when it must not be done (any more).
     """
 
     plan: RestorePlan
@@ -129,7 +129,7 @@ class Restorer:
     take_undo: Callable[[Sequence[str]], None]
     progress: Progress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
-    check_alone: Callable[[], None] = lambda: None
+    admit: Callable[[Step], None] = lambda _: None
     checks: list[Check] = field(default_factory=list)
 
     def carry_out(self) -> Outcome:
@@ -179,7 +179,7 @@ class Restorer:
 
     def _do(self, step: Step) -> StepRecord:
         self._check_stop()
-        self.check_alone()
+        self.admit(step)
         log = get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)
@@ -250,7 +250,7 @@ def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, S
         if (record := point.system(target.system)) is not None
         for check in endpoints[target.system].preflight(record)
     ]
-    errors = [check for check in findings(checks) if check.severity == "error"]
+    errors = broken(checks)
     if errors:
         raise Refused(
             "the restore would fail, so nothing was changed: "

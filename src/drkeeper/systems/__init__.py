@@ -168,6 +168,21 @@ class Holding(Protocol):
 
 
 @runtime_checkable
+class Recognising(Protocol):
+    """A system that can tell what its own switch put there, wholly or half, from what somebody else did.
+
+    Without it, a switch that was cut off goes on only while the target is empty.
+    """
+
+    def recognises(self, record: SystemRecord, staging: str) -> bool:
+        """Whether the live data come of a `switch` under this name, which ended or was cut off.
+
+        Asked only of a switch that was begun. False where that is not certain.
+        """
+        ...
+
+
+@runtime_checkable
 class SelfProving(Protocol):
     """A system that can compare more than facts with a record after a restore."""
 

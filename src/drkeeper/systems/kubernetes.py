@@ -83,6 +83,10 @@ class Kubernetes:
         """Apply them in order, workloads held; an apply that was made already is made again and changes nothing."""
         _part("apply").switch(self.name, self._options, staging)
 
+    def recognises(self, record: SystemRecord, staging: str) -> bool:
+        """Always: a begun apply compares object by object, and leaves alone what it does not name."""
+        return True
+
     def discard(self, staging: str) -> None:
         """Remove the scratch folder."""
         _part("load").discard(self.name, self._options, staging)

@@ -63,6 +63,10 @@ class Postgres:
         """Rename all databases in one transaction, ending their clients' sessions; then drop the former ones."""
         swap.switch(self.options, recorded_databases(record, self.options), staging)
 
+    def recognises(self, record: SystemRecord, staging: str) -> bool:
+        """Whether the renames were committed: then none of the loaded databases has its staging name any more."""
+        return swap.is_switched(self.options, recorded_databases(record, self.options), staging)
+
     def discard(self, staging: str) -> None:
         """Drop the loaded databases and the scratch folder."""
         swap.discard(self.options, staging)

@@ -20,7 +20,7 @@ from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Frozen, Streams
 from drkeeper.systems._redis import checks, replay, target
 from drkeeper.systems._redis.frozen import COMMAND_STREAM, RDB_STREAM, frozen
-from drkeeper.systems._redis.info import read_info, read_keyspaces, server_version
+from drkeeper.systems._redis.info import read_info, server_version
 from drkeeper.systems._redis.observed import HEARTBEAT_KEY, live_facts
 from drkeeper.systems._redis.options import Options
 from drkeeper.systems._redis.rdb import RdbCheck, RdbInvalid, checked, newest_loadable
@@ -66,11 +66,7 @@ class RedisSystem:
     def is_empty(self) -> bool:
         """Whether there is no key but our heartbeat."""
         with connect(self._options) as control:
-            databases = {number: line.keys for number, line in read_keyspaces(control).items() if line.keys}
-            if databases == {0: 1}:
-                control.call("SELECT", 0)
-                return control.call("EXISTS", HEARTBEAT_KEY) == 1
-            return not databases
+            return target.is_empty(control)
 
     def preflight(self, record: SystemRecord) -> Iterator[Check]:
         """Version, memory, scratch space, role, permissions."""
@@ -119,6 +115,8 @@ class RedisSystem:
         name = self._stream_name(tuple(stream.name for stream in record.streams))
         spool = scratch.spool(name)
         if scratch.done.exists():
+            if spool.exists():
+                target.finish(self._options, scratch)
             scratch.mark_done()
             return
         if not spool.exists():
@@ -129,6 +127,10 @@ class RedisSystem:
         else:
             target.by_commands(self._options, scratch, spool)
         scratch.mark_done()
+
+    def recognises(self, record: SystemRecord, staging: str) -> bool:
+        """By what our scratch folder says, and by whether the server waits for us as its primary."""
+        return target.recognises(self._options, scratch_for(self._options, self.name, staging))
 
     def discard(self, staging: str) -> None:
         """Remove the scratch files, and put right what a switch left that did not end."""

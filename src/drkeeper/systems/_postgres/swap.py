@@ -59,6 +59,13 @@ def switch(options: Options, databases: tuple[str, ...], staging: str) -> None:
         _drop_former(connection, databases, staging)
 
 
+def is_switched(options: Options, databases: tuple[str, ...], staging: str) -> bool:
+    """Whether a `switch` that was begun came through: all databases are there, and none waits to be renamed in."""
+    with connected(options, admin_database(options, databases)) as connection:
+        there = {row[0] for row in rows(connection, "SELECT datname FROM pg_database")}
+    return there.issuperset(databases) and there.isdisjoint(staged_name(name, staging) for name in databases)
+
+
 def discard(options: Options, staging: str) -> None:
     """Drop what `load` made, and what a `switch` that crashed left over."""
     with connected(options) as connection:

@@ -89,12 +89,16 @@ class Scratch:
 
     @property
     def done(self) -> Path:
-        """An empty file that says that the switch has been made: whoever crashed right after it may ask again."""
+        """An empty file that says that the data are switched: whoever crashed right after it may ask again."""
         return self.folder / f"{self.stem}.done"
+
+    def note_done(self) -> None:
+        """Say that the target's data are those that were loaded; what is left to do takes nothing from anybody."""
+        self.done.touch(mode=0o600)
 
     def mark_done(self) -> None:
         """Leave nothing but the word that the switch has been made."""
-        self.done.touch(mode=0o600)
+        self.note_done()
         self.clear(keep_done=True)
 
     def clear(self, *, keep_done: bool = False) -> None:

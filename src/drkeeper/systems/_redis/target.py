@@ -8,6 +8,7 @@ from drkeeper.errors import LoadFailed, Refused, SystemUnreachable
 from drkeeper.log import get_logger
 from drkeeper.systems._redis import replay, serve
 from drkeeper.systems._redis.info import read_info, read_keyspaces, read_setting
+from drkeeper.systems._redis.observed import HEARTBEAT_KEY
 from drkeeper.systems._redis.options import Options
 from drkeeper.systems._redis.resp import Connection, RespError, connect
 from drkeeper.systems._redis.spool import Scratch, SwitchMark
@@ -39,6 +40,7 @@ def by_replication(options: Options, scratch: Scratch, rdb: Path) -> None:
                 with link:
                     serve.hand_over(link, rdb)
                     serve.await_loaded(link, _follows_and_loaded(control, mark), options.load_timeout_seconds)
+                    scratch.note_done()  # before it is let go: what it holds from then on may be its clients'
                     control.call("REPLICAOF", "NO", "ONE")
             except (LoadFailed, SystemUnreachable, RespError) as error:
                 listener.close()
@@ -67,14 +69,50 @@ def by_commands(options: Options, scratch: Scratch, dump: Path) -> None:
             with _explained("the target holds its old keys, and over some of them, those that were restored so far"):
                 replay.replay(control, dump, {number: number for number in counts})
                 replay.delete_others(control, dump, counts)
+            scratch.note_done()
         else:
             scratch.write_mark(SwitchMark(spare_databases=tuple(spares.values())))
             with _explained("the target's old data are live"):
                 replay.replay(control, dump, spares)
                 replay.swap_in(control, spares)
+            scratch.note_done()
         # After the swap the spare databases hold the old data.
         _end_unfinished(control, scratch)
         _persist(control)
+
+
+def finish(options: Options, scratch: Scratch) -> None:
+    """What is left of a switch whose data are live: let the target go, settings back, and have it save."""
+    with connect(options) as control:
+        _end_unfinished(control, scratch)
+        _persist(control)
+
+
+def recognises(options: Options, scratch: Scratch) -> bool:
+    """Whether what the target holds is of that switch, so that doing it again takes nothing from anybody.
+
+    While it follows us nobody else writes to it. Spare databases are ours. Keys that were replayed over a target
+    without spare ones cannot be told from those of its clients.
+    """
+    if scratch.done.exists():
+        return True
+    mark = scratch.read_mark()
+    if mark is None:
+        return False
+    with connect(options) as control:
+        if mark.port:
+            return follows(read_info(control, "replication"), mark)
+        return is_empty(control, but=mark.spare_databases)
+
+
+def is_empty(control: Connection, *, but: tuple[int, ...] = ()) -> bool:
+    """Whether there is no key but our heartbeat, in databases other than those."""
+    lines = read_keyspaces(control).items()
+    databases = {number: line.keys for number, line in lines if line.keys and number not in but}
+    if databases == {0: 1}:
+        control.call("SELECT", 0)
+        return control.call("EXISTS", HEARTBEAT_KEY) == 1
+    return not databases
 
 
 def end_unfinished(options: Options, scratch: Scratch) -> None:
