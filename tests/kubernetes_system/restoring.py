@@ -19,6 +19,7 @@ from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.outcome import Outcome
 from drkeeper.systems._kubernetes.ranks import rank_of
 from drkeeper.systems._kubernetes.render import render
+from drkeeper.systems._kubernetes.sanitise import sanitise
 
 
 @dataclass
@@ -82,6 +83,20 @@ def restore(options: Options, source: Point, staging: str = "s1") -> Outcome:
 def asking(plane: ControlPlane) -> Iterator[Http]:
     with Http(plane) as http:
         yield http
+
+
+def live_path(manifest: Manifest) -> str:
+    """Where an object of the kinds that these tests use is served."""
+    api_version, metadata = manifest["apiVersion"], manifest["metadata"]
+    plural = manifest["kind"].lower() + ("es" if manifest["kind"].endswith("s") else "s")
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    within = f"/namespaces/{metadata['namespace']}" if metadata.get("namespace") else ""
+    return f"{root}{within}/{plural}/{metadata['name']}"
+
+
+def as_captured(http: Http, manifests: Iterable[Manifest]) -> list[Manifest]:
+    """The live objects as a capture writes them: with the server's defaults, without what is the server's own."""
+    return [sanitise(http("GET", live_path(each))) for each in manifests]
 
 
 def obj(api_version: str, kind: str, name: str, namespace: str = "", **rest: Any) -> Manifest:

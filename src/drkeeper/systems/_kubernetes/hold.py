@@ -113,8 +113,16 @@ def holding_fields(manifest: Manifest) -> tuple[str, ...]:
 
 
 def is_held(live: Manifest) -> bool:
-    """Whether a live object waits for its release."""
-    return HELD in ((live.get("metadata") or {}).get("annotations") or {})
+    """Whether a live object waits for its release.
+
+    A Deployment's annotations are copied to its ReplicaSets by its controller: there ours means nothing.
+    """
+    metadata = live.get("metadata") or {}
+    if live.get("kind") == "ReplicaSet" and any(
+        owner.get("controller") for owner in metadata.get("ownerReferences") or ()
+    ):
+        return False
+    return HELD in (metadata.get("annotations") or {})
 
 
 def release_patch(live: Manifest) -> Manifest:
