@@ -95,6 +95,7 @@ class Loaded:
     """What became of the objects that were applied."""
 
     accepted: list[Manifest] = field(default_factory=list)
+    """Without the namespace where their kind has none."""
     rejected: dict[str, str] = field(default_factory=dict)
     """By `apiVersion Kind namespace/name`, with the server's reason."""
 
@@ -162,10 +163,16 @@ def _create_all(http: Http, manifests: list[Manifest], loaded: Loaded) -> None:
             else:
                 loaded.rejected[named(manifest)] = str(answer)
                 return
-        loaded.accepted.append(manifest)
+        loaded.accepted.append(manifest if namespaced else _without_namespace(manifest))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(create, manifests))
+
+
+def _without_namespace(manifest: Manifest) -> Manifest:
+    """As the API server holds it: people write a namespace on things that have none."""
+    metadata = {name: value for name, value in manifest["metadata"].items() if name != "namespace"}
+    return {**manifest, "metadata": metadata}
 
 
 def _root(api_version: str) -> str:
