@@ -153,6 +153,16 @@ def notes(policy: Policy) -> tuple[str, ...]:
     encryption = policy.vault.encryption
     if policy.schedules.drill and encryption is not None and encryption.identity is None:
         found.append("drills need vault.encryption.identity, or each will fail: the vault is encrypted")
+    if (
+        policy.schedules.drill
+        and policy.sandbox.cluster is None
+        and any(isinstance(system.options, Options) for system in policy.systems.values())
+    ):
+        found.append(
+            "drills need a place for the cluster's objects, for the image has no control plane: name a scratch cluster "
+            "under sandbox.cluster, or mount kube-apiserver and etcd (extraVolumes) and name their folder in "
+            "KUBEBUILDER_ASSETS (extraEnv)"
+        )
     return tuple(found)
 
 

@@ -45,6 +45,12 @@ class Kubelet:
         self.more = more
 
     def run(self, template, *, timeout=180):
+        """To its end."""
+        command, environment = self.prepared(template)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def prepared(self, template):
+        """Mounts what it mounts; its command line and environment."""
         spec = template["spec"]
         (container,) = spec["containers"]
         self._mount(spec, container)
@@ -53,12 +59,10 @@ class Kubelet:
         command[0] = str(Path(sys.executable).parent / command[0])
         scratch = self.folder / "tmp"
         scratch.mkdir(exist_ok=True)
-        environment = {name: value for name, value in os.environ.items() if name in {"PATH", "KUBEBUILDER_ASSETS"}}
+        environment = {name: value for name, value in os.environ.items() if name == "PATH"}
         environment |= {entry["name"]: self._value(entry) for entry in container["env"]}
         environment |= {"TMPDIR": str(scratch), "HOME": str(scratch), **self.more}
-        return subprocess.run(
-            command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        return command, environment
 
     def _mount(self, spec, container):
         volumes = {volume["name"]: volume for volume in spec["volumes"]}

@@ -139,9 +139,9 @@ def test_whatever_the_values_say_what_is_rendered_is_valid(values, render):
         validate(objects)
 
 
-def test_the_policies_that_are_shipped_can_be_deployed(deploy, render):
+def test_the_policies_that_are_shipped_can_be_deployed(deploy, kinds_file, render):
     for file in (ROOT / "policies/minimal.yaml", ROOT / "policies/production.yaml"):
-        objects = render(yaml.safe_load(deploy(file, "values")))
+        objects = render(yaml.safe_load(deploy(file, "values", "--kinds", kinds_file)))
         validate(objects)
         assert named(objects, "ConfigMap", "drkeeper-policy")["data"]["drkeeper.yaml"] == file.read_text()
 
@@ -401,6 +401,7 @@ def test_a_redis_that_is_restored_may_connect_back_to_that_pod_alone(values, ren
 def test_a_person_is_told_what_would_keep_a_restore_from_working(deploy, policy_file, kinds_file):
     deploy(policy_file, "values", "--kinds", kinds_file)
     assert "drills need vault.encryption.identity" in deploy.notes
+    assert "drills need a place for the cluster's objects" in deploy.notes
     assert "online-store" not in deploy.notes
     policy_file.write_text(
         POLICY.replace("online-store-0.online-store.mlops.svc.cluster.local", "online-store.mlops.svc").replace(
