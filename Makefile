@@ -48,6 +48,8 @@ bench: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
+	$(BIN)/python deploy/monitoring/dashboard.py
+	$(BIN)/python deploy/monitoring/alerts_page.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
