@@ -14,6 +14,7 @@ from drkeeper.facts import Check
 from drkeeper.systems._kubernetes import derived, documents
 from drkeeper.systems._kubernetes.answers import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, ApiError, translated
 from drkeeper.systems._kubernetes.api import Cluster
+from drkeeper.systems._kubernetes.collector import collect, collector_paused
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.lists import Listing, lists_ahead
 from drkeeper.systems._kubernetes.options import Options
@@ -24,6 +25,7 @@ from drkeeper.systems._kubernetes.selection import Selection, heartbeat_path
 
 Manifest = dict[str, Any]
 _MOST_WARNINGS = 50
+_PAGES_BETWEEN_COLLECTIONS = 50
 
 
 class Captured(NamedTuple):
@@ -105,14 +107,15 @@ class Harvest:
         Raises:
             SystemUnreachable: The server is away, or does not know us any more.
         """
-        for listing in lists_ahead(self._cluster, self.kinds, self._options.namespaces):
-            try:
-                yield from self._objects_of(listing)
-            except ApiError as error:
-                if error.status == UNAUTHORIZED:
-                    raise translated(error) from error
-                if error.status != NOT_FOUND:  # its definition went away since discovery: then it has no objects
-                    self._note_unread(listing, error)
+        with collector_paused():
+            for listing in lists_ahead(self._cluster, self.kinds, self._options.namespaces):
+                try:
+                    yield from self._objects_of(listing)
+                except ApiError as error:
+                    if error.status == UNAUTHORIZED:
+                        raise translated(error) from error
+                    if error.status != NOT_FOUND:  # its definition went away since discovery: it has no objects
+                        self._note_unread(listing, error)
 
     def read_heartbeat(self) -> bytes:
         """Our own mark, rendered; b"" where there is none. Asked for where the walk did not come by its namespace."""
@@ -127,7 +130,9 @@ class Harvest:
         tally = self.tallies.setdefault(kind.label, Tally())
         reason = self._selection.for_kind(kind)
         prepared = self._preparation(kind)
-        for page in listing.pages():
+        for number, page in enumerate(listing.pages(), 1):
+            if number % _PAGES_BETWEEN_COLLECTIONS == 0:
+                collect()
             if page.resource_version not in tally.resource_versions:
                 tally.resource_versions.append(page.resource_version)
             for manifest in page.items:
