@@ -78,14 +78,16 @@ class GitExport:
 
     Args:
         git: Where to, and as whom.
+        limit_bytes: What new objects may take in memory, compressed.
     """
 
-    def __init__(self, git: GitOptions) -> None:
+    def __init__(self, git: GitOptions, limit_bytes: int = LIMIT_BYTES) -> None:
         self._git = git
         self._remote = Remote(git)
         self._folder = folder_parts(git.folder)
         self._files: Files = {}
-        self._objects = Objects()
+        self._limit_bytes = limit_bytes
+        self._objects = Objects(limit_bytes)
         self._too_large = False
         self._unread: set[bytes] = set()
         self._tip: Tip | None = None
@@ -131,7 +133,7 @@ class GitExport:
         self._take_tip()
         if self._too_large:
             return _not_made(
-                f"git: more than {LIMIT_BYTES >> 20} MiB of new manifests in one commit",
+                f"git: more than {self._limit_bytes >> 10} KiB of new manifests in one commit, compressed",
                 "leave kinds out with exclude_kinds, or export less at a time; the vault has everything",
             )
         if self._unreachable is not None and self._unread:
@@ -188,7 +190,7 @@ class GitExport:
 
     def _left(self, before: Files) -> Files:
         """Files of kinds that could not be read: the last part of their folder names the kind."""
-        return {path: entry for path, entry in before.items() if path.split(b"/")[-2] in self._unread}
+        return {path: entry for path, entry in before.items() if path.split(b"/")[-2:][0] in self._unread}
 
     def _push(self, as_of: datetime, note: str) -> Exported:
         made, tip = None, self._tip
@@ -230,13 +232,13 @@ def _not_made(error: str, hint: str = "") -> Exported:
 
 
 @contextmanager
-def open_export(git: GitOptions) -> Iterator[GitExport]:
+def open_export(git: GitOptions, *, limit_bytes: int = LIMIT_BYTES) -> Iterator[GitExport]:
     """An export that takes files at once, while the tip is read in the background.
 
     Raises:
         PolicyInvalid: The URL, branch or folder cannot be used. An unreachable remote is remembered instead.
     """
-    export = GitExport(git)
+    export = GitExport(git, limit_bytes)
     export.begin()
     yield export
 

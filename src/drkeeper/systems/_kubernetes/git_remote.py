@@ -4,6 +4,7 @@ The only module that meets dulwich's clients and their errors. Nothing is kept b
 says which tip it built upon, and learns whether the branch has moved on since.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from drkeeper.systems._kubernetes.pack import COMMIT, TREE, Objects, PackBroken,
 # files too.
 FETCH_LIMIT_BYTES = 64 << 20
 _SAID_BYTES = 2048
-_NO_COMMITS = "no commits selected"
+_PROGRESS = re.compile(r"^[A-Z][a-z]+ objects: +\d+")
 
 
 class PushRefused(DrkeeperError):
@@ -83,6 +84,11 @@ class _TooLarge(Exception):
 
 
 class _HttpsClient(Urllib3HttpGitClient):  # type: ignore[misc]  # dulwich is not typed for us
+    def close(self) -> None:
+        """End the connections too."""
+        self.pool_manager.clear()
+        super().close()
+
     @staticmethod
     def _warn_filter_objects() -> None:
         """Some servers offer no filter; then the files come along, and are passed over."""
@@ -171,22 +177,17 @@ class Remote:
 
     def _fetch(self, *, depth: int | None = None, since: str | None = None) -> tuple[bytes | None, bytearray]:
         received = _Received(clock.monotonic_seconds() + WHOLE * self._options.timeout_seconds)
-        try:
-            with self._client() as (client, path), self._telling():
-                result: FetchPackResult = client.fetch_pack(
-                    path,
-                    lambda refs, depth=None: [refs[self.ref]] if self.ref in refs else [],  # noqa: ARG005
-                    ObjectStoreGraphWalker([], lambda _: []),
-                    received.take,
-                    depth=depth,
-                    ref_prefix=[self.ref],
-                    filter_spec=b"blob:none" if depth else b"tree:0",
-                    shallow_since=since,
-                )
-        except SystemUnreachable as error:
-            if since and _NO_COMMITS in str(error):
-                return None, bytearray()
-            raise
+        with self._client() as (client, path), self._telling():
+            result: FetchPackResult = client.fetch_pack(
+                path,
+                lambda refs, depth=None: [refs[self.ref]] if self.ref in refs else [],  # noqa: ARG005
+                ObjectStoreGraphWalker([], lambda _: []),
+                received.take,
+                depth=depth,
+                ref_prefix=[self.ref],
+                filter_spec=b"blob:none" if depth else b"tree:0",
+                shallow_since=since,
+            )
         if result.object_format not in (None, "sha1"):
             raise SystemUnreachable(
                 f"git: {self.shown} names its objects by {result.object_format}",
@@ -274,7 +275,7 @@ def _keep(said: bytearray, text: bytes) -> None:
 def _words(said: bytearray, otherwise: str) -> str:
     """What the remote said, in one line, and the protocol's own reason."""
     lines = [line.strip() for line in bytes(said).decode(errors="replace").replace("\r", "\n").splitlines()]
-    told = " / ".join(line for line in lines if line and "%" not in line)
+    told = " / ".join(line for line in lines if line and not _PROGRESS.search(line))
     return f"{otherwise} ({told})" if told else otherwise
 
 

@@ -6,6 +6,7 @@ every other entry, beside them or elsewhere, is put back by its id and mode with
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dulwich.objects import Tree, serialize_tree, sorted_tree_items
 
@@ -64,12 +65,19 @@ def check_path(path: str) -> bytes:
     Raises:
         ValueError: It is not below one of our two entries, or git would refuse it.
     """
-    top, _, rest = path.partition("/")
-    if top.encode() not in OURS or not rest:
-        raise ValueError(f"{path} is neither under cluster/ nor namespaces/")
-    for part in rest.split("/"):
-        _check_name(part)
+    folder, _, name = path.rpartition("/")
+    _check_folder(folder)
+    _check_name(name)
     return path.encode()
+
+
+@lru_cache(maxsize=4096)  # files come folder by folder
+def _check_folder(folder: str) -> None:
+    top, *others = folder.split("/")
+    if top.encode() not in OURS:
+        raise ValueError(f"{folder or 'a file at the top'} is neither under cluster/ nor namespaces/")
+    for part in others:
+        _check_name(part)
 
 
 def _check_name(name: str) -> None:
