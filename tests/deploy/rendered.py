@@ -22,7 +22,7 @@ def pod_templates(objects):
     for each in objects:
         if each["kind"] == "CronJob":
             template = each["spec"]["jobTemplate"]["spec"]["template"]
-        elif each["kind"] == "Deployment":
+        elif each["kind"] in {"Deployment", "Job"}:
             template = each["spec"]["template"]
         else:
             continue

@@ -97,7 +97,7 @@ def variants(values):
     every = {name: {"enabled": True} for name in JOBS}
     yield values
     yield values | {"daemon": {"enabled": True}}
-    yield values | {"restore": {"enabled": True}, "jobs": values["jobs"] | every}
+    yield values | {"restore": {"enabled": True}, "init": {"enabled": True}, "jobs": values["jobs"] | every}
     yield {"policy": POLICY}
     yield {"existingConfigMap": "mine", "networkPolicy": {"enabled": False}, "rbac": {"create": False}}
     yield values | {

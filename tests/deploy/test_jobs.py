@@ -114,7 +114,7 @@ def release(servers, plane, render, tmp_path_factory):
     values = yaml.safe_load(_deploy(plane, file, "values", "--restore"))
     # For drills of the cluster: as if the programs were mounted.
     mounted = [{"name": ASSETS, "value": os.environ[ASSETS]}] if ASSETS in os.environ else []
-    objects = render(values | {"extraEnv": mounted})
+    objects = render(values | {"extraEnv": mounted, "init": {"enabled": True}})
     rights = [each for each in objects if "rbac" in each["apiVersion"] or each["kind"] == "ServiceAccount"]
     kubectl(plane, "apply", "-f", "-", stdin=yaml.safe_dump_all(rights))
     # Stands for the token that the kubelet mounts.
@@ -135,11 +135,9 @@ def _deploy(plane, file, *arguments):
 
 @pytest.fixture(scope="module")
 def initialised(release):
-    """The vault is made once, by hand, with what the Pods have."""
+    """The vault is made once."""
     objects, kubelet = release
-    template = json.loads(json.dumps(pod_templates(objects)["backup"]))
-    template["spec"]["containers"][0]["args"][2:] = ["init"]
-    done = kubelet.run(template)
+    done = kubelet.run(pod_templates(objects)["init"])
     assert done.returncode == 0, done.stderr
     return objects, kubelet
 
