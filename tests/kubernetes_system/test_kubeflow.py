@@ -29,7 +29,7 @@ from drkeeper.systems._kubernetes.documents import object_path
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems.kubernetes import Kubernetes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # about 90 s on two idle cores; CI shares them
 
 # What an API server and controllers of 1.20 do not take of a Kubeflow of 2026, by the beginning of what they say.
 KNOWN_REASONS = (

@@ -1,6 +1,7 @@
 """The throw-away control plane: it comes up, is closed to others, survives its own crash, and leaves nothing behind."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.kubernetes_system.conftest import StartControlPlane, start_or_skip
 from drkeeper.clock import monotonic_seconds, sleep
 from drkeeper.errors import SystemUnreachable, ToolMissing
 from drkeeper.sandbox import start_sandbox
+from drkeeper.sandbox._kubernetes_programs import controllers_off
 from drkeeper.sandbox.kubernetes import ControlPlane
 
 
@@ -113,6 +115,20 @@ def test_without_its_programs_it_says_what_to_install(tmp_path: Path, monkeypatc
     with pytest.raises(ToolMissing, match="etcd, kube-apiserver") as missing:
         start_sandbox("kubernetes", tmp_path / "plane")
     assert "KUBEBUILDER_ASSETS" in missing.value.hint
+
+
+def test_the_controllers_of_volumes_are_off_because_they_would_delete_folders_here(control_plane: ControlPlane):
+    command = Path(f"/proc/{control_plane.process_ids[-1]}/cmdline").read_text()
+    assert re.search(r"--controllers=\*,-persistentvolume-binder(-controller)?,", command)
+
+
+def test_controllers_are_turned_off_by_the_names_of_their_version():
+    old = "All controllers: attachdetach, persistentvolume-binder, service, ttl\nDisabled-by-default controllers: route"
+    assert controllers_off(old) == ("persistentvolume-binder", "attachdetach", "service")
+    new = (
+        "All controllers: persistentvolume-binder-controller, service-lb-controller\nDisabled-by-default controllers: x"
+    )
+    assert controllers_off(new) == ("persistentvolume-binder-controller", "service-lb-controller")
 
 
 def _refuses_all() -> dict[str, object]:

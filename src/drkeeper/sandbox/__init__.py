@@ -38,6 +38,10 @@ class SandboxServer(Protocol):
         """Kill -9 of the server and all its children; the folder stays as it is."""
         ...
 
+    def leave(self) -> None:
+        """Let it outlive this process; else it ends with it, even by kill -9."""
+        ...
+
 
 def start_sandbox(kind: str, folder: Path) -> SandboxServer:
     """Start a throw-away server for a kind of system.

@@ -4,12 +4,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from drkeeper.clock import monotonic_seconds, sleep
 
 POLL_SECONDS = 0.01
+WATCHDOG = Path(__file__).with_name("_watchdog.py")
 
 
 def free_port() -> int:
@@ -17,6 +20,48 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A small process beside a server; made by `guarded`. Whoever loses it loses the server."""
+
+    _watchdog: subprocess.Popen[bytes]
+
+    def let_go(self) -> None:
+        """The server has ended, or may outlive us; letting go twice is fine."""
+        pipe = self._watchdog.stdin
+        if pipe is None or pipe.closed:
+            return
+        with suppress(BrokenPipeError):
+            pipe.write(b".")
+        pipe.close()
+        self._watchdog.wait()
+
+
+def guarded(
+    process: subprocess.Popen[bytes], *, sign: signal.Signals = signal.SIGKILL, leftover: Path | None = None
+) -> Guard:
+    """Have a server end when this process does, however it does: by kill -9 too. See `_watchdog`.
+
+    Args:
+        process: The server, leader of its process group, just started.
+        sign: What ends it at once, with its children; five seconds later the group is killed.
+        leftover: A folder to remove then.
+    """
+    argv = [sys.executable, "-I", "-S", str(WATCHDOG), str(process.pid), str(int(sign)), str(leftover or "")]
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    watchdog: subprocess.Popen[bytes] = subprocess.Popen(
+        argv,
+        bufsize=0,
+        cwd="/",
+        env=kept,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return Guard(watchdog)
 
 
 def end(process: subprocess.Popen[bytes], seconds: float, *, sign: signal.Signals = signal.SIGTERM) -> None:

@@ -27,19 +27,20 @@ SERVER_HOSTS = (
     "kubernetes.default.svc.cluster.local",
 )
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+# By the names that they had before 1.28, and since. A name that a version does not know would stop it from starting.
 _CONTROLLERS_OFF = (
-    "persistentvolume-binder",  # it deletes what volumes hold, of `hostPath` on this very machine
-    "persistentvolume-expander",
-    "attachdetach",
-    "service",  # these four speak to a cloud
-    "route",
-    "cloud-node-lifecycle",
-    "nodeipam",
+    ("persistentvolume-binder", "persistentvolume-binder-controller"),  # it deletes what volumes hold, on this machine
+    ("persistentvolume-expander", "persistentvolume-expander-controller"),
+    ("attachdetach", "persistentvolume-attach-detach-controller"),
+    ("service", "service-lb-controller"),  # these four speak to a cloud
+    ("route", "node-route-controller"),
+    ("cloud-node-lifecycle", "cloud-node-lifecycle-controller"),
+    ("nodeipam", "node-ipam-controller"),
 )
 _WEBHOOKS = ("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook")
 # Ports without authentication went in 1.24, and the flags that turn them off with them.
 _WITHOUT_INSECURE_PORTS = (1, 24)
-_VERSION_SECONDS = 20
+_ANSWER_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Programs:
     api_server: Path
     controller_manager: Path | None
     version: tuple[int, int]
+    controllers_off: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,18 @@ def find(*, controllers: bool | None) -> Programs:
         missing.append("kube-controller-manager")
     if etcd is None or api_server is None or missing:
         raise ToolMissing(f"no control plane for the Kubernetes sandbox: {', '.join(missing)} not found", hint=HINT)
-    return Programs(etcd, api_server, controller_manager, _version(api_server))
+    version = re.search(r"v(\d+)\.(\d+)", _told(api_server, "--version"))
+    if version is None:
+        raise ToolMissing(f"{api_server} tells no version", hint=HINT)
+    off = controllers_off(_told(controller_manager, "--help")) if controller_manager else ()
+    return Programs(etcd, api_server, controller_manager, (int(version[1]), int(version[2])), off)
+
+
+def controllers_off(usage: str) -> tuple[str, ...]:
+    """Which controllers are turned off, by the names that this version of kube-controller-manager gives them."""
+    _, _, listed = usage.partition("All controllers:")
+    known = set(re.findall(r"[a-z][a-z-]+", listed.partition("Disabled-by-default")[0]))
+    return tuple(name for names in _CONTROLLERS_OFF for name in names if name in known)
 
 
 def commands(
@@ -110,17 +123,12 @@ def _find(name: str) -> Path | None:
     return next((place.absolute() for place in places if os.access(place, os.X_OK)), None)
 
 
-def _version(api_server: Path) -> tuple[int, int]:
+def _told(program: Path, flag: str) -> str:
+    command = [str(program), flag]
     try:
-        told = subprocess.run(
-            [str(api_server), "--version"], capture_output=True, text=True, timeout=_VERSION_SECONDS, check=True
-        ).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise ToolMissing(f"{api_server} does not run: {error}", hint=HINT) from error
-    version = re.search(r"v(\d+)\.(\d+)", told)
-    if version is None:
-        raise ToolMissing(f"{api_server} tells no version: {told.strip()[:80]}", hint=HINT)
-    return int(version[1]), int(version[2])
+        raise ToolMissing(f"{program} does not run: {error}", hint=HINT) from error
 
 
 def _etcd(found: Programs, folder: Path, ports: Ports) -> list[str]:
@@ -190,7 +198,7 @@ def _controller_manager(found: Programs, program: Path, folder: Path) -> list[st
         f"--kubeconfig={folder / 'controllers.kubeconfig'}",
         f"--root-ca-file={credentials / 'authority.crt'}",
         f"--service-account-private-key-file={credentials / 'accounts.key'}",
-        f"--controllers=*,{','.join(f'-{name}' for name in _CONTROLLERS_OFF)}",
+        f"--controllers=*,{','.join(f'-{name}' for name in found.controllers_off)}",
         "--leader-elect=false",
         "--secure-port=0",
         "--kube-api-qps=200",

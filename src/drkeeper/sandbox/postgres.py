@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from drkeeper.clock import monotonic_seconds, sleep
 from drkeeper.errors import SystemUnreachable, ToolMissing
-from drkeeper.sandbox._files import end, free_port, kill_tree
+from drkeeper.sandbox._files import Guard, end, free_port, guarded, kill_tree
 
 USER = "postgres"
 START_SECONDS = 60.0
@@ -69,6 +69,7 @@ class PostgresServer:
     options: dict[str, object]
     bin_folder: Path
     _process: subprocess.Popen[bytes]
+    _guard: Guard
     _copy: Path | None = field(default=None, repr=False)
 
     @property
@@ -84,12 +85,18 @@ class PostgresServer:
     def stop(self) -> None:
         """End it in order ("fast": clients are cut off), and leave the folder; stopping twice is fine."""
         end(self._process, STOP_SECONDS, sign=signal.SIGINT)
+        self._guard.let_go()
         self._remove_copy()
 
     def kill(self) -> None:
         """Kill -9 of the postmaster and all its children; the folder stays as it is."""
         kill_tree(self._process)
+        self._guard.let_go()
         self._remove_copy()
+
+    def leave(self) -> None:
+        """Let it outlive this process."""
+        self._guard.let_go()
 
     def _remove_copy(self) -> None:
         if self._copy is not None:
@@ -123,14 +130,14 @@ def start(
     try:
         password = _initialise(programs, folder, account)
         port = port or free_port()
-        process = _launch(programs, folder, account, {**THROW_AWAY, **settings, "port": str(port)})
+        process, guard = _launch(programs, folder, account, {**THROW_AWAY, **settings, "port": str(port)}, copy)
     except BaseException:
         if copy:
             shutil.rmtree(copy, ignore_errors=True)
         raise
     options: dict[str, object] = {"host": "127.0.0.1", "port": port, "user": USER, "password": password}
     options["missing_locale"] = "replace"  # this machine need not have what production has
-    return PostgresServer("postgres", folder, options, bin_folder, process, copy)
+    return PostgresServer("postgres", folder, options, bin_folder, process, guard, copy)
 
 
 def _account() -> _Account:
@@ -234,7 +241,9 @@ def _environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8"}
 
 
-def _launch(programs: Path, folder: Path, account: _Account, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _launch(
+    programs: Path, folder: Path, account: _Account, settings: Mapping[str, str], copy: Path | None
+) -> tuple[subprocess.Popen[bytes], Guard]:
     argv = [str(programs / "postgres"), "-D", _data_path(folder, account)]
     fixed = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "password_encryption": "scram-sha-256"}
     for name, value in {**fixed, **settings}.items():
@@ -251,12 +260,15 @@ def _launch(programs: Path, folder: Path, account: _Account, settings: Mapping[s
             start_new_session=True,
             **account.run_as(),  # type: ignore[call-overload]
         )
+    # SIGQUIT: "immediate"; a postmaster that is killed leaves its children to find that out.
+    guard = guarded(process, sign=signal.SIGQUIT, leftover=copy)
     try:
         _wait_until_ready(process, pid_file, folder / "server.log")
     except BaseException:
         kill_tree(process)
+        guard.let_go()
         raise
-    return process
+    return process, guard
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], pid_file: Path, log: Path) -> None:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from drkeeper.clock import monotonic_seconds, sleep
 from drkeeper.errors import SystemUnreachable, ToolMissing
-from drkeeper.sandbox._files import POLL_SECONDS, end, free_port, kill_tree
+from drkeeper.sandbox._files import POLL_SECONDS, Guard, end, free_port, guarded, kill_tree
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -42,6 +42,7 @@ class ValkeyServer:
     folder: Path
     options: dict[str, object]
     _process: subprocess.Popen[bytes]
+    _guard: Guard
 
     @property
     def process_id(self) -> int:
@@ -56,10 +57,16 @@ class ValkeyServer:
     def stop(self) -> None:
         """End it in order, wait for its exit, and leave the folder; stopping twice is fine."""
         end(self._process, STOP_SECONDS)
+        self._guard.let_go()
 
     def kill(self) -> None:
         """Kill -9 of the server and of a child that saves; the folder stays as it is."""
         kill_tree(self._process)
+        self._guard.let_go()
+
+    def leave(self) -> None:
+        """Let it outlive this process."""
+        self._guard.let_go()
 
 
 def start(folder: Path, *, settings: Mapping[str, str] = MappingProxyType({}), port: int | None = None) -> ValkeyServer:
@@ -81,10 +88,12 @@ def start(folder: Path, *, settings: Mapping[str, str] = MappingProxyType({}), p
     for _ in range(_START_TRIES):
         chosen = port or free_port()
         process = _launch(binary, folder, {**THROW_AWAY, **settings}, chosen, password)
+        guard = guarded(process)
         if _comes_up(process, chosen):
             options: dict[str, object] = {"host": "127.0.0.1", "port": chosen, "password": password}
-            return ValkeyServer("redis", folder, options, process)
+            return ValkeyServer("redis", folder, options, process, guard)
         kill_tree(process)
+        guard.let_go()
         if "Address already in use" not in _log_end(folder):
             break
     raise SystemUnreachable(f"the sandbox's Valkey did not come up: {_log_end(folder)}")
