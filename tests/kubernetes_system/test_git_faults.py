@@ -265,6 +265,7 @@ class TestSilence:
             assert time.monotonic() - begun < 15
             assert len(taken) == 1
             listening.shutdown(socket.SHUT_RDWR)
+            taken[0].close()
         assert not done.pushed
         assert "timed out" in done.error
 

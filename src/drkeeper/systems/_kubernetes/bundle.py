@@ -40,7 +40,7 @@ def push_bundle(git: GitOptions, bundle: Iterable[bytes]) -> str:
         PushRefused: It does not take the commit.
         VerificationFailed: The bundle is damaged.
     """
-    remote, folder = Remote(git), folder_parts(git.folder)
+    remote = Remote(git)
     kept = read_bundle(bundle)
     mine = Commit.from_raw_string(COMMIT, kept.commit_content)
     for attempt in range(ATTEMPTS):
@@ -59,7 +59,7 @@ def push_bundle(git: GitOptions, bundle: Iterable[bytes]) -> str:
         if push(remote, made.parent, made.commit, made.objects):
             return made.commit.decode()
         wait(attempt)
-    raise SystemUnreachable(f"git: {remote.shown} moved on {ATTEMPTS} times while we pushed (folder {folder!r})")
+    raise SystemUnreachable(f"git: {remote.shown} moved on {ATTEMPTS} times while we pushed")
 
 
 def _upon(tip: Tip | None, kept: Opened, mine: Commit, git: GitOptions) -> Made | None:
