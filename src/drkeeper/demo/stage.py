@@ -90,6 +90,11 @@ class Platform:
         for server in self.servers.values():
             server.stop()
 
+    def leave(self) -> None:
+        """Let both servers outlive this process."""
+        for server in self.servers.values():
+            server.leave()
+
     def explain(self, say: Callable[[str], None]) -> None:
         """How to look at what was kept, and how to end it."""
         options = self.servers["postgres"].options
@@ -157,6 +162,8 @@ def opened(folder: Path, *, keep: bool) -> Iterator[Platform]:
     try:
         yield stage
         kept = keep
+        if kept:
+            stage.leave()
     finally:
         if not kept:
             stage.stop()
