@@ -751,6 +751,17 @@ def test_an_address_that_is_none_is_a_usage_error(drkeeper, listen):
     assert "expected HOST:PORT" in ran(drkeeper("metrics", "serve", "--listen", listen), code=2).stderr
 
 
+def test_passwords_of_systems_need_not_be_known_where_metrics_are_made(drkeeper, tmp_path):
+    """An exporter listens: what it does not have, nobody can take from it."""
+    policy = tmp_path / "drkeeper.yaml"
+    text = policy.read_text().replace("port: 1}", "port: 1, password: '${env:NOT_HERE}'}")
+    policy.write_text(text)
+    assert Gauges(ran(drkeeper("metrics")).stdout).get("vault_up") == 1
+    assert "NOT_HERE" in ran(drkeeper("points"), code=2).stderr
+    policy.write_text(text.replace(f"url: {tmp_path}/far", "url: '${env:FAR_URL}'"))
+    assert "FAR_URL" in ran(drkeeper("metrics"), code=2).stderr
+
+
 def test_without_the_library_the_extra_is_named(drkeeper):
     script = "import sys; sys.modules['prometheus_client'] = None; from drkeeper.__main__ import main; sys.argv = sys.argv[1:]; main()"
     done = ran([sys.executable, "-c", script, *drkeeper("metrics")[2:]], code=1)

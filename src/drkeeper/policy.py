@@ -17,6 +17,8 @@ from drkeeper._policy.quantities import Cron, Duration, Name, Recipient
 from drkeeper.errors import PolicyInvalid
 from drkeeper.vault.store import StoreOptions
 
+VAULT_REGIONS = ("vault", "regions")
+"""The part of a policy that is enough to read what lies in the vault."""
 DEFAULT_FILES = (Path("drkeeper.yaml"), Path("/etc/drkeeper/drkeeper.yaml"))
 
 
@@ -154,9 +156,9 @@ class Policy(Section):
 
         return shown(self, self._written)
 
-    def references(self) -> tuple[str, ...]:
-        """The texts that hold `${env:NAME}` or `${file:path}`, as they were written."""
-        return tuple(self._written.values())
+    def references(self, within: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The texts that hold `${env:NAME}` or `${file:path}`, as they were written; in that part of the policy."""
+        return tuple(text for path, text in self._written.items() if path[: len(within)] == within)
 
     def secret_values(self) -> tuple[str, ...]:
         """The values that must never be printed."""
@@ -197,7 +199,13 @@ def find_policy(given: Path | None = None, environment: Mapping[str, str] | None
     )
 
 
-def load_policy(file: Path, environment: Mapping[str, str] | None = None, *, stand_in: str | None = None) -> Policy:
+def load_policy(
+    file: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    stand_in: str | None = None,
+    needed: tuple[str, ...] | None = None,
+) -> Policy:
     """Read and check a policy.
 
     Args:
@@ -205,6 +213,7 @@ def load_policy(file: Path, environment: Mapping[str, str] | None = None, *, sta
         environment: Where `${env:NAME}` looks; the process's own by default.
         stand_in: The value of references that have none here, for who reads a policy somewhere else than where it is
             used; None: that is a problem.
+        needed: The part of the policy (`vault`, `regions`) in which that is a problem all the same.
 
     Raises:
         PolicyInvalid: Something is wrong; the message has one line for each thing, with file, line and key.
@@ -212,7 +221,7 @@ def load_policy(file: Path, environment: Mapping[str, str] | None = None, *, sta
     from drkeeper._policy.build import build_policy
     from drkeeper._policy.source import read_source
 
-    source = read_source(file, os.environ if environment is None else environment, stand_in)
+    source = read_source(file, os.environ if environment is None else environment, stand_in, needed)
     policy = build_policy(source)
     policy._written.update({path: reference.written for path, reference in source.references.items()})  # noqa: SLF001
     return policy

@@ -57,13 +57,16 @@ class Source:
         return self.lines.get(path, 1)
 
 
-def read_source(file: Path, environment: Mapping[str, str], stand_in: str | None = None) -> Source:
+def read_source(
+    file: Path, environment: Mapping[str, str], stand_in: str | None = None, needed: KeyPath | None = None
+) -> Source:
     """Read a policy file.
 
     Args:
         file: YAML.
         environment: Where `${env:NAME}` looks.
         stand_in: The value of references that have none here; None: that is a problem.
+        needed: The part of the document in which that is a problem all the same.
 
     Raises:
         PolicyInvalid: It cannot be read, or is no YAML.
@@ -79,7 +82,7 @@ def read_source(file: Path, environment: Mapping[str, str], stand_in: str | None
         raise PolicyInvalid(f"{file}:1: this is no YAML: {type(error).__name__}") from None
     source = Source(file)
     try:
-        source.data = _Reader(source, environment, stand_in).read(node, ()) if node is not None else {}
+        source.data = _Reader(source, environment, stand_in, needed).read(node, ()) if node is not None else {}
     except RecursionError:
         raise PolicyInvalid(f"{file}:1: an alias holds itself, or values lie too deep") from None
     return source
@@ -109,10 +112,13 @@ def read_text(file: Path) -> str:
 class _Reader:
     """Nodes into plain data; YAML 1.2's own types only."""
 
-    def __init__(self, source: Source, environment: Mapping[str, str], stand_in: str | None) -> None:
+    def __init__(
+        self, source: Source, environment: Mapping[str, str], stand_in: str | None, needed: KeyPath | None
+    ) -> None:
         self.source = source
         self.environment = environment
         self.stand_in = stand_in
+        self.needed = needed
         self.nodes = 0
 
     def read(self, node: Node, path: KeyPath) -> object:
@@ -167,7 +173,9 @@ class _Reader:
         text = str(node.value)
         if has_reference(text):
             try:
-                reference = resolve(text, self.environment, self.source.file.parent, self.stand_in)
+                strict = self.needed is not None and path[: len(self.needed)] == self.needed
+                stand_in = None if strict else self.stand_in
+                reference = resolve(text, self.environment, self.source.file.parent, stand_in)
             except ReferenceUnresolved as error:
                 self._problem(path, node.start_mark.line + 1, str(error))
                 return None

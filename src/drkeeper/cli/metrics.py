@@ -22,8 +22,8 @@ DEFAULT_LISTEN = "127.0.0.1:9750"
 def command(context: click.Context, file: Path | None) -> None:
     r"""Print what is known of the vault in Prometheus' text format.
 
-    Needs to read the vault only: neither the systems nor a key of an encrypted vault. A vault that does not answer
-    is a result, not a failure: drkeeper_vault_up is 0.
+    Needs to read the vault only: no password of a system, no key of an encrypted vault; references to them need
+    have no value here. A vault that does not answer is a result, not a failure: drkeeper_vault_up is 0.
 
     \b
     Examples:
@@ -37,7 +37,7 @@ def command(context: click.Context, file: Path | None) -> None:
 
     settings = settings_of(context)
     settings.quiet_logging()
-    text = look(observer(settings.load_policy()))
+    text = look(observer(settings.load_policy(only_the_vault=True)))
     if file is None:
         click.echo(text, nl=False)
     else:
@@ -65,7 +65,7 @@ def serve(settings: Settings, listen: tuple[str, int], every_seconds: float) -> 
     from drkeeper.log import get_logger
 
     settings.start_logging()
-    watch = observer(settings.load_policy())
+    watch = observer(settings.load_policy(only_the_vault=True))
     with stoppable() as stop, serving(watch, listen, max(1.0, every_seconds)) as (host, port):
         get_logger().info("metrics served", listen=f"{host}:{port}", every_seconds=every_seconds)
         stop.wait()

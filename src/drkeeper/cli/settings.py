@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from drkeeper.policy import Policy
 
 WARNING = 30
+NOT_HERE = "not-known-here"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,15 +44,20 @@ class Settings:
 
         return find_policy(self.policy_file)
 
-    def load_policy(self) -> "Policy":
+    def load_policy(self, *, only_the_vault: bool = False) -> "Policy":
         """Read the policy, and remember which values are secret.
+
+        Args:
+            only_the_vault: References elsewhere (passwords of systems, the vault's identity) need have no value here,
+                and must not be used.
 
         Raises:
             PolicyInvalid: Something is wrong with it.
         """
-        from drkeeper.policy import load_policy
+        from drkeeper.policy import VAULT_REGIONS, load_policy
 
-        policy = load_policy(self.find_policy())
+        file = self.find_policy()
+        policy = load_policy(file, stand_in=NOT_HERE, needed=VAULT_REGIONS) if only_the_vault else load_policy(file)
         self.secrets.extend(policy.secret_values())
         return policy
 
