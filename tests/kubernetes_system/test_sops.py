@@ -129,7 +129,7 @@ class TestRealSops:
         assert done.returncode == 0, done.stderr
         document = yaml.safe_load(done.stdout)
         assert sops.is_encrypted(document)
-        assert encoded("x") not in done.stdout
+        assert encoded(PASSWORD) not in done.stdout
         assert sops.decrypt(document, options()) == plain
 
     def test_a_file_of_ours_that_sops_changed_is_still_read(self, tmp_path):
