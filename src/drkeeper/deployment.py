@@ -8,11 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drkeeper._deployment.mounts import folders, secret_files, secret_variables
+from drkeeper._deployment.mounts import (
+    Folder,
+    SecretFile,
+    SecretVariable,
+    folders,
+    secret_files,
+    secret_variables,
+    vault_folders,
+)
 from drkeeper._deployment.peers import STAND_IN, egress_peers, restore_notes, restore_peers
 from drkeeper._deployment.rbac import cluster_rules, manifests, namespace_rules
 from drkeeper.errors import UsageInvalid
-from drkeeper.policy import Policy
+from drkeeper.policy import VAULT_REGIONS, Policy
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.permissions import (
@@ -104,12 +112,7 @@ def values(
     """
     return {
         "policy": text,
-        "secretFiles": [{"path": each.path, "secret": place.secret, "key": each.key} for each in secret_files(policy)],
-        "secretEnv": [
-            {"name": each.name, "secret": place.secret, "key": each.name, "optional": each.optional}
-            for each in secret_variables(policy)
-        ],
-        "folders": [{"path": each.path, **({"claim": each.claim} if each.claim else {})} for each in folders(policy)],
+        **_mounts(place, secret_files(policy), secret_variables(policy), folders(policy)),
         "jobs": _jobs(policy),
         "serviceAccount": {"name": place.account},
         "kubernetes": {"enabled": bool(served)},
@@ -119,6 +122,30 @@ def values(
             "restoreIngress": [peer.value() for peer in restore_peers(policy, place.namespace)],
         },
         "restore": {"enabled": restore},
+        # An exporter listens: it gets what leads to the vault, and no more.
+        "monitoring": {
+            "exporter": {
+                "mounts": _mounts(
+                    place,
+                    secret_files(policy, VAULT_REGIONS),
+                    secret_variables(policy, VAULT_REGIONS),
+                    vault_folders(policy),
+                )
+            }
+        },
+    }
+
+
+def _mounts(
+    place: Place, files: Iterable[SecretFile], variables: Iterable[SecretVariable], needed: Iterable[Folder]
+) -> dict[str, Any]:
+    return {
+        "secretFiles": [{"path": each.path, "secret": place.secret, "key": each.key} for each in files],
+        "secretEnv": [
+            {"name": each.name, "secret": place.secret, "key": each.name, "optional": each.optional}
+            for each in variables
+        ],
+        "folders": [{"path": each.path, **({"claim": each.claim} if each.claim else {})} for each in needed],
     }
 
 

@@ -443,3 +443,34 @@ def test_the_exporter_runs_by_its_rendered_command_line(render, policy, tmp_path
     finally:
         process.terminate()
         process.communicate(timeout=20)
+
+
+def test_the_exporter_gets_what_leads_to_the_vault_and_no_password_of_a_system(render, deploy, tmp_path):
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text("""\
+version: 1
+name: n
+systems:
+  db: {kind: postgres, host: 10.0.0.1, user: u, password: "${file:/run/secrets/db-password}", scratch: /scratch}
+  cache: {kind: redis, host: 10.0.0.2, password: "${env:CACHE_PASSWORD}"}
+vault:
+  regions:
+    near: {url: "s3://b/p", access_key: "${env:VAULT_KEY}", secret_key: "${file:/run/secrets/vault-key}"}
+    far: {url: /vault}
+  encryption:
+    recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]
+    identity: ${file:/run/secrets/identity}
+schedules: {backup: "0 2 * * *"}
+""")
+    made = yaml.safe_load(deploy(file, "values"))
+    made["monitoring"]["enabled"] = True
+    templates = pod_templates(render(made))
+
+    def given(component):
+        (container,) = templates[component]["spec"]["containers"]
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]} - {"/tmp", "/etc/drkeeper/drkeeper.yaml"}
+        return mounted | {entry["name"] for entry in container["env"] if "valueFrom" in entry}
+
+    assert given("metrics") == {"/run/secrets/vault-key", "VAULT_KEY", "/vault"}
+    more = {"/run/secrets/db-password", "/run/secrets/identity", "CACHE_PASSWORD", "/scratch"}
+    assert given("backup") == given("metrics") | more

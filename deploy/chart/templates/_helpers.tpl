@@ -41,11 +41,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/*
 A Pod that runs one drkeeper command. Takes a dict: root ($), component (a word for labels), args (after --policy FILE),
 and, all of them optional: restartPolicy, resources, tmpSizeLimit, sharedMemorySizeLimit, serviceAccountName, token
-(whether the account's token is mounted), ports (of the container), probes (text of livenessProbe, readinessProbe).
+(whether the account's token is mounted), ports (of the container), probes (text of livenessProbe, readinessProbe),
+mounts (secretFiles, secretEnv and folders of a component that needs fewer than the rest).
 */}}
 {{- define "drkeeper.podTemplate" -}}
 {{- $root := .root -}}
 {{- $values := .root.Values -}}
+{{- $mounts := .mounts | default (pick $values "secretFiles" "secretEnv" "folders") -}}
 metadata:
   labels:
     {{- include "drkeeper.selectorLabels" $root | nindent 4 }}
@@ -94,6 +96,8 @@ spec:
     - name: drkeeper
       image: {{ printf "%s:%s" $values.image.repository (default $root.Chart.AppVersion $values.image.tag) | quote }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
+      # Relative paths in the policy start here.
+      workingDir: /etc/drkeeper
       command: [drkeeper]
       args:
         - --policy
@@ -104,7 +108,7 @@ spec:
       env:
         - {name: TMPDIR, value: /tmp}
         - {name: HOME, value: /tmp}
-        {{- range $values.secretEnv }}
+        {{- range $mounts.secretEnv }}
         - name: {{ .name }}
           valueFrom:
             secretKeyRef:
@@ -136,10 +140,10 @@ spec:
         {{- if .sharedMemorySizeLimit }}
         - {name: shared-memory, mountPath: /dev/shm}
         {{- end }}
-        {{- range $values.secretFiles }}
+        {{- range $mounts.secretFiles }}
         - {name: {{ include "drkeeper.secretVolume" .secret }}, mountPath: {{ .path | quote }}, subPath: {{ .key | quote }}, readOnly: true}
         {{- end }}
-        {{- range $index, $folder := $values.folders }}
+        {{- range $index, $folder := $mounts.folders }}
         - {name: folder-{{ $index }}, mountPath: {{ $folder.path | quote }}}
         {{- end }}
         {{- with $values.extraVolumeMounts }}
@@ -156,7 +160,7 @@ spec:
       emptyDir: {medium: Memory, sizeLimit: {{ . }}}
     {{- end }}
     {{- $secrets := list -}}
-    {{- range $values.secretFiles }}
+    {{- range $mounts.secretFiles }}
     {{- $secrets = append $secrets .secret }}
     {{- end }}
     {{- range $secrets | uniq | sortAlpha }}
@@ -164,7 +168,7 @@ spec:
       # Owned by root, readable by our group: what libpq and ssh ask of a private key.
       secret: {secretName: {{ . }}, defaultMode: 0440}
     {{- end }}
-    {{- range $index, $folder := $values.folders }}
+    {{- range $index, $folder := $mounts.folders }}
     - name: folder-{{ $index }}
       {{- if $folder.claim }}
       persistentVolumeClaim: {claimName: {{ $folder.claim }}}

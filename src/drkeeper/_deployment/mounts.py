@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from drkeeper._policy.references import BODY, PATTERN
 from drkeeper.errors import UsageInvalid
-from drkeeper.policy import Policy
+from drkeeper.policy import VAULT_REGIONS, Policy
 
 CONFIG_FOLDER = Path("/etc/drkeeper")
 """Where the policy lies in the Pod; relative paths in it start there."""
@@ -45,14 +45,19 @@ class Folder:
     claim: str = ""
 
 
-def secret_files(policy: Policy) -> tuple[SecretFile, ...]:
+def secret_files(policy: Policy, within: tuple[str, ...] = ()) -> tuple[SecretFile, ...]:
     """Files by `${file:…}`, and those that options name (certificates, ssh keys, kubeconfigs); sorted by path.
+
+    Args:
+        policy: Whose.
+        within: Only what this part of the policy names: nothing, or `VAULT_REGIONS`.
 
     Raises:
         UsageInvalid: Two files would be the same key, or a name cannot be one.
     """
-    named = {_absolute(Path(body)) for body in _bodies(policy, "file")}
-    named |= {_absolute(path) for key, path in _paths(policy) if key not in FOLDERS | PROGRAMS}
+    part = policy.vault.regions if within == VAULT_REGIONS else policy
+    named = {_absolute(Path(body)) for body in _bodies(policy, "file", within)}
+    named |= {_absolute(path) for key, path in _paths(part) if key not in FOLDERS | PROGRAMS}
     by_key: dict[str, str] = {}
     for path in sorted(named):
         key = Path(path).name
@@ -65,41 +70,47 @@ def secret_files(policy: Policy) -> tuple[SecretFile, ...]:
     return tuple(SecretFile(path=path, key=key) for key, path in sorted(by_key.items(), key=lambda each: each[1]))
 
 
-def secret_variables(policy: Policy) -> tuple[SecretVariable, ...]:
-    """Variables by `${env:…}`; sorted by name."""
+def secret_variables(policy: Policy, within: tuple[str, ...] = ()) -> tuple[SecretVariable, ...]:
+    """Variables by `${env:…}`, in that part of the policy; sorted by name."""
     optional: dict[str, bool] = {}
-    for name, default in _variables(policy):
+    for name, default in _variables(policy, within):
         optional[name] = optional.get(name, True) and default
     return tuple(SecretVariable(name, flag) for name, flag in sorted(optional.items()))
 
 
 def folders(policy: Policy) -> tuple[Folder, ...]:
-    """Folders of the vault, on claims `drkeeper-<region>`, and scratch folders; outer ones before what is in them."""
-    found = {
-        str(region.local_folder): Folder(str(region.local_folder), f"drkeeper-{name.replace('_', '-')}")
-        for name, region in policy.vault.regions.items()
-        if region.local_folder is not None
-    }
+    """Folders of the vault, and scratch folders; outer ones before what is in them."""
+    found = {folder.path: folder for folder in vault_folders(policy)}
     for key, path in _paths(policy):
         if key in FOLDERS:
             found.setdefault(_absolute(path), Folder(_absolute(path)))
     return tuple(found[path] for path in sorted(found))
 
 
-def _bodies(policy: Policy, group: str) -> Iterator[str]:
-    for match in _references(policy):
+def vault_folders(policy: Policy) -> tuple[Folder, ...]:
+    """Folders of the vault, on claims `drkeeper-<region>`."""
+    found = {
+        str(region.local_folder): Folder(str(region.local_folder), f"drkeeper-{name.replace('_', '-')}")
+        for name, region in policy.vault.regions.items()
+        if region.local_folder is not None
+    }
+    return tuple(found[path] for path in sorted(found))
+
+
+def _bodies(policy: Policy, group: str, within: tuple[str, ...]) -> Iterator[str]:
+    for match in _references(policy, within):
         if match[group]:
             yield match[group]
 
 
-def _variables(policy: Policy) -> Iterator[tuple[str, bool]]:
-    for match in _references(policy):
+def _variables(policy: Policy, within: tuple[str, ...]) -> Iterator[tuple[str, bool]]:
+    for match in _references(policy, within):
         if match["env"]:
             yield match["env"], match["default"] is not None
 
 
-def _references(policy: Policy) -> Iterator[re.Match[str]]:
-    for written in policy.references():
+def _references(policy: Policy, within: tuple[str, ...]) -> Iterator[re.Match[str]]:
+    for written in policy.references(within):
         for found in PATTERN.finditer(written):
             body = BODY.fullmatch(found.group(1) or "")
             if body is not None:
