@@ -46,11 +46,11 @@ class Kubelet:
 
     def run(self, template, *, timeout=180):
         """To its end."""
-        command, environment = self.prepared(template)
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        command, place = self.prepared(template)
+        return subprocess.run(command, **place, capture_output=True, text=True, timeout=timeout, check=False)
 
     def prepared(self, template):
-        """Mounts what it mounts; its command line and environment."""
+        """Mounts what it mounts; its command line, and where it is run."""
         spec = template["spec"]
         (container,) = spec["containers"]
         self._mount(spec, container)
@@ -62,7 +62,7 @@ class Kubelet:
         environment = {name: value for name, value in os.environ.items() if name == "PATH"}
         environment |= {entry["name"]: self._value(entry) for entry in container["env"]}
         environment |= {"TMPDIR": str(scratch), "HOME": str(scratch), **self.more}
-        return command, environment
+        return command, {"env": environment, "cwd": self.folder / container["workingDir"].lstrip("/")}
 
     def _mount(self, spec, container):
         volumes = {volume["name"]: volume for volume in spec["volumes"]}

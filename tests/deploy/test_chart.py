@@ -356,6 +356,25 @@ def test_an_encrypted_vault_without_its_identity_is_verified_as_far_as_that_goes
     assert made["jobs"]["verify"]["args"] == ["verify", "--all", "--level", "intact", "--sample", "5%"]
 
 
+def test_relative_paths_start_where_the_policy_lies(values, render):
+    for template in pod_templates(render(values)).values():
+        assert template["spec"]["containers"][0]["workingDir"] == "/etc/drkeeper"
+
+
+def test_a_scratch_cluster_is_reached_and_its_kubeconfig_mounted(deploy, tmp_path):
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(
+        "version: 1\nname: n\nsystems: {r: {kind: redis, host: 10.0.0.1}}\nvault: {regions: {a: {url: /v}}}\n"
+        "sandbox: {cluster: {kubeconfig: /run/secrets/scratch-kubeconfig}}\n"
+    )
+    made = yaml.safe_load(deploy(file, "values"))
+    assert {"name": "sandbox, cluster", "ports": [6443]} in made["networkPolicy"]["egress"]
+    assert made["secretFiles"] == [
+        {"path": "/run/secrets/scratch-kubeconfig", "secret": "drkeeper", "key": "scratch-kubeconfig"}
+    ]
+    assert made["kubernetes"] == {"enabled": False}
+
+
 # --- network ----------------------------------------------------------------------------------------------------
 
 

@@ -70,6 +70,10 @@ def test_the_chart_runs_it_as_the_same_user_in_the_same_version():
     assert f":{__version__} " in CONTAINERFILE.read_text()
 
 
+# What a package registry sends takes its time.
+INSTALL_SECONDS = 600
+
+
 @pytest.fixture(scope="module")
 def installed(stages, tmp_path_factory):
     """What the build stage leaves, in another place, owned by root and writable by nobody else."""
@@ -87,7 +91,7 @@ def installed(stages, tmp_path_factory):
     for each in stages[0].all("RUN"):
         command = [_mapped(word, places) for word in shlex.split(each.text)]
         command[0] = python if command[0] == "python" else command[0]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
         if done.returncode and any(word in done.stderr for word in OFFLINE):
             pytest.skip("no package registry can be reached")
         assert not done.returncode, done.stdout + done.stderr
@@ -140,6 +144,7 @@ def run(installed, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(INSTALL_SECONDS)
 def test_what_is_installed_runs_as_a_user_who_can_write_nothing_of_it(installed, run):
     writable = [
         file
@@ -153,6 +158,7 @@ def test_what_is_installed_runs_as_a_user_who_can_write_nothing_of_it(installed,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_programs_of_postgresql_18_are_found(run):
     done = run(
         "python", "-c", "from drkeeper.systems._postgres.tools import find_tools as f; print(f(None, minimum_major=18))"
@@ -161,12 +167,14 @@ def test_the_programs_of_postgresql_18_are_found(run):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(INSTALL_SECONDS)
 def test_the_libraries_of_a_cluster_are_there(run):
     done = run("python", "-c", "from drkeeper.systems import kubernetes as k; k.open_system('c', k.Options())")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(INSTALL_SECONDS)
 def test_a_backup_and_a_drill_work_as_that_user(run):
     """Sandbox servers as source and as target: everything is written below TMPDIR."""
     script = run.scratch / "cycle.py"

@@ -211,8 +211,8 @@ def test_the_daemon_starts_and_ends_in_order_on_sigterm(initialised, render, pla
     _, kubelet = initialised
     values = yaml.safe_load(_deploy(plane, kubelet.folder / "policy-of-the-operator.yaml", "values"))
     template = pod_templates(render(values | {"daemon": {"enabled": True}}))["daemon"]
-    command, environment = kubelet.prepared(template)
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as daemon:
+    command, place = kubelet.prepared(template)
+    with subprocess.Popen(command, **place, stderr=subprocess.PIPE, text=True) as daemon:
         deadline = monotonic_seconds() + 60
         lines = []
         while not any("job scheduled" in line and "drill" in line for line in lines):

@@ -102,6 +102,8 @@ def _systems(policy: Policy) -> Iterator[Endpoint]:
             yield from _remote(f"{name}, git", str(getattr(git, "url", "")))
         if system.kind == "kubernetes" and getattr(options, "kubeconfig", None) is not None:
             yield from (Endpoint(name, "", port) for port in API_SERVER_PORTS)
+    if policy.sandbox.cluster is not None:
+        yield from (Endpoint("sandbox, cluster", "", port) for port in API_SERVER_PORTS)
 
 
 def _host_and_port(name: str, options: BaseModel) -> Iterator[Endpoint]:

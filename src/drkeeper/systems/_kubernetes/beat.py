@@ -7,6 +7,7 @@ from drkeeper.heartbeat import Heartbeat
 from drkeeper.systems._kubernetes.answers import FORBIDDEN, NOT_FOUND, ApiError, translated
 from drkeeper.systems._kubernetes.api import Cluster
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.permissions import rules_for_beat, written
 from drkeeper.systems._kubernetes.selection import HEARTBEAT, heartbeat_path
 
 
@@ -28,9 +29,10 @@ def beat(options: Options, mark: Heartbeat) -> None:
             cluster.apply(heartbeat_path(namespace), body, force=True, manager="drkeeper-heartbeat")
         except ApiError as error:
             if error.status in (FORBIDDEN, NOT_FOUND):
+                rules = " and ".join(written(rule) for rule in rules_for_beat(options))
                 raise SystemUnreachable(
                     f"the heartbeat cannot be written to namespace {namespace}: {error.message}",
-                    hint=f"allow get, patch and create of the ConfigMap {HEARTBEAT} there, or set heartbeat_namespace",
+                    hint=f"add the rules {rules}, or set heartbeat_namespace",
                 ) from error
             raise translated(error) from error
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.selection import HEARTBEAT
 
-HEARTBEAT = "drkeeper-heartbeat"
 CAPTURE_VERBS = ("list",)
 # Server-side apply of an object that is not there yet is authorised as a patch and as a creation.
 BEAT_VERBS = ("get", "patch")
