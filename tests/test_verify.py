@@ -125,16 +125,28 @@ def test_a_sample_reads_a_part_and_says_which(vault, regions):
 
 def test_a_region_without_the_point_is_not_checked_and_takes_nothing_away(vault):
     point = write_point(vault, {"dump": bytes_of(1, MIB)})
-    (proof,) = verify_points(vault, [point]).proofs
+    result = verify_points(vault, [point])
+    (proof,) = result.proofs
     assert (proof.verdict, proof.regions) == ("passed", ("near",))
+    assert (result.verdict, proof.verdicts) == ("not checked", {"near": "passed", "far": "not checked"})
     assert [(c.verdict, c.detail) for c in proof.findings] == [("not checked", "does not hold this point")]
 
 
 def test_a_region_that_does_not_answer_is_not_checked(vault, point, regions, tmp_path):
     (tmp_path / "far").rename(tmp_path / "away")
-    (proof,) = verify_points(Vault.open(regions), [point]).proofs
+    result = verify_points(Vault.open(regions), [point], level="intact")
+    (proof,) = result.proofs
     assert (proof.verdict, proof.regions) == ("passed", ("near",))
     assert [c.verdict for c in proof.findings] == ["not checked"]
+    assert result.verdict == "not checked"
+    assert catalog.proven_in(catalog.proofs_of(vault, point.point_id)) == ("near",)
+
+
+def test_a_region_that_failed_is_told_from_one_that_passed(vault, point, tmp_path):
+    flip(files_of(tmp_path / "far", vault, point)[0])
+    (proof,) = verify_points(vault, [point], level="intact").proofs
+    assert (proof.verdict, proof.verdicts) == ("failed", {"near": "passed", "far": "failed"})
+    assert proof.passed_in == ("near",)
 
 
 def test_sealed_frames_without_the_key_are_stored_but_not_proven_intact(regions):
@@ -178,6 +190,56 @@ def test_the_level_is_the_highest_that_no_later_failure_took_away(outcomes, leve
     now = standing(proofs(*outcomes))
     assert now.level == level
     assert now.age_seconds(START + timedelta(days=10)) == (None if day is None else (10 - day) * 86_400)
+
+
+def in_regions(level, **verdicts):
+    verdict = "failed" if "failed" in verdicts.values() else "passed"
+    return Proof(point_id="a", level=level, verdict=verdict, at=START, verdicts=verdicts)
+
+
+@pytest.mark.parametrize(
+    ("proofs", "regions"),
+    [
+        ([], ()),
+        ([in_regions("intact", near="passed", far="not checked")], ("near",)),
+        (
+            [
+                in_regions("intact", near="passed", far="not checked"),
+                in_regions("stored", near="passed", far="passed"),
+            ],
+            ("near",),
+        ),
+        (
+            [
+                in_regions("intact", near="passed", far="not checked"),
+                in_regions("intact", near="not checked", far="passed"),
+            ],
+            ("near", "far"),
+        ),
+        (
+            [
+                in_regions("intact", near="passed", far="passed"),
+                in_regions("intact", near="passed", far="failed"),
+                in_regions("intact", near="not checked", far="passed"),
+            ],
+            ("far",),
+        ),
+        (
+            [
+                in_regions("stored", near="passed", far="not checked"),
+                in_regions("intact", near="passed", far="failed"),
+            ],
+            ("near",),
+        ),
+    ],
+)
+def test_a_level_is_held_in_the_regions_that_were_looked_at(proofs, regions):
+    assert catalog.proven_in(proofs) == regions
+
+
+def test_a_proof_of_before_regions_had_verdicts_speaks_for_those_it_names():
+    old = Proof(point_id="a", level="stored", verdict="passed", at=START, regions=("near", "far"))
+    assert catalog.proven_in([old]) == ("near", "far")
 
 
 # --- finding points ---

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError
-from drkeeper.facts import Check, broken, findings
+from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.lease import WRITE, Lease, hold
@@ -172,7 +172,7 @@ def drill(
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
     from drkeeper.drill import run_drill
-    from drkeeper.drill_record import DrillRequest
+    from drkeeper.drill_record import DrillRequest, proof_of
 
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)
@@ -186,9 +186,10 @@ def drill(
         carried=carried_options(policy),
         fallbacks=drill_fallbacks(policy),
     )
+    vault.regions.served.clear()
     record = run_drill(request, vault=vault, progress=progress, stop=stop)
     vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)
-    catalog.record_proof(vault, _proof(record))
+    catalog.record_proof(vault, proof_of(record, vault.regions.served))
     return record
 
 
@@ -268,21 +269,6 @@ def drills(vault: Vault, *, newest: int = HISTORY_RECORDS) -> list[DrillRecord]:
 def history(vault: Vault) -> list[Run]:
     """What the steps of earlier drills took: forecasts learn from them."""
     return runs_of(step for record in drills(vault) for step in record.steps)
-
-
-def _proof(record: DrillRecord) -> catalog.Proof:
-    """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held."""
-    failed = bool(record.error or broken(record.checks))
-    unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
-    verdict: Literal["passed", "failed", "not checked"] = "not checked" if unchecked else "passed"
-    return catalog.Proof(
-        point_id=record.point.point_id,
-        level="restorable",
-        verdict="failed" if failed else verdict,
-        at=record.ended_at,
-        regions=record.point.regions,
-        findings=tuple(findings(record.checks)),
-    )
 
 
 def _copy_out(vault: Vault, lease: Lease, progress: Progress | None) -> dict[str, str]:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Literal, get_args
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from drkeeper import clock
 from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, VaultUnreachable
-from drkeeper.facts import Check
+from drkeeper.facts import Check, Verdict
 from drkeeper.recovery_point import Record, RecoveryPoint
 from drkeeper.vault.layout import PINS, POINTS, PROOFS, object_id, point_id_of, point_key, time_text
 from drkeeper.vault.vault import Vault
@@ -25,10 +25,13 @@ class Proof(Record):
     """What one verification found of one point: `proofs/<point id>/<time>-<level>-<random>.json`.
 
     Attributes:
-        verdict: "not checked" proves nothing and disproves nothing.
+        verdict: "failed" where any region failed, "passed" where any other passed: the level is held only in
+            `passed_in`. "not checked" proves nothing and disproves nothing.
         sample: Share of the frames that were looked at, 0 to 1.
         seed: Of the sample.
         regions: Regions that were looked at.
+        verdicts: Of each region of the policy, also of those that could not be looked at; empty where regions were
+            not looked at one by one (a drill).
     """
 
     point_id: str
@@ -38,7 +41,15 @@ class Proof(Record):
     sample: float = 1.0
     seed: int = 0
     regions: tuple[str, ...] = ()
+    verdicts: dict[str, Verdict] = Field(default_factory=dict)
     findings: tuple[Check, ...] = ()
+
+    @property
+    def passed_in(self) -> tuple[str, ...]:
+        """Regions in which the level holds."""
+        if self.verdicts:
+            return tuple(region for region, verdict in self.verdicts.items() if verdict == "passed")
+        return self.regions if self.verdict == "passed" else ()
 
 
 class Pin(Record):
@@ -181,6 +192,24 @@ def standing(proofs: Iterable[Proof]) -> Standing:
         return Standing(None, failed=worst)
     best = max(proven.values(), key=lambda proof: LEVELS.index(proof.level))
     return Standing(best.level, best.at, best.sample, worst)
+
+
+def proven_in(proofs: Iterable[Proof]) -> tuple[str, ...]:
+    """Regions in which the level of `standing` is proven, by proofs, oldest first.
+
+    A region that could not be looked at later stays proven; a failure in any region takes the level away in all.
+    """
+    known = tuple(proofs)
+    level = standing(known).level
+    if level is None:
+        return ()
+    found: dict[str, None] = {}
+    for proof in known:
+        if proof.verdict == "failed" and LEVELS.index(proof.level) <= LEVELS.index(level):
+            found.clear()
+        elif proof.verdict == "passed" and proof.level == level:
+            found.update(dict.fromkeys(proof.passed_in))
+    return tuple(found)
 
 
 def proof_of(vault: Vault, point_id: str) -> Standing:

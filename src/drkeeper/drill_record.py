@@ -1,14 +1,15 @@
 """What a drill found, as its record. Pure: the figures were measured in `drill`, here they are put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from drkeeper import __version__
+from drkeeper.catalog import Proof
 from drkeeper.drill_places import Fallback
-from drkeeper.facts import Check
+from drkeeper.facts import Check, Verdict, broken, findings
 from drkeeper.forecast import Run, total
 from drkeeper.heartbeat import Heartbeat, loss_seconds
 from drkeeper.recovery_point import RecoveryPoint
@@ -109,6 +110,26 @@ def build_record(
         clean_up=tuple(measured.clean_up),
         not_tested=(*failed, *_borrowed(measured), *NOT_TESTED),
         error=measured.error,
+    )
+
+
+def proof_of(record: DrillRecord, served: Collection[str]) -> Proof:
+    """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held.
+
+    Args:
+        record: Of the drill.
+        served: Regions from which the frames came. Of several, none has been shown to be enough alone.
+    """
+    failed = bool(record.error or broken(record.checks))
+    unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
+    verdict: Verdict = "not checked" if unchecked else "passed"
+    return Proof(
+        point_id=record.point.point_id,
+        level="restorable",
+        verdict="failed" if failed else verdict,
+        at=record.ended_at,
+        regions=tuple(served) if len(served) == 1 else (),
+        findings=tuple(findings(record.checks)),
     )
 
 

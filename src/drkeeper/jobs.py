@@ -74,6 +74,9 @@ def _verify(policy: Policy) -> None:
     result = actions.verify(policy, (), level="intact", sample=VERIFY_SAMPLE)
     if result.verdict == "failed":
         raise VerificationFailed("; ".join(f"{check.subject}: {check.detail}" for check in result.findings))
+    lacking = {region for proof in result.proofs for region in set(proof.verdicts) - set(proof.passed_in)}
+    if lacking:
+        raise VerificationFailed(f"not every point could be checked in {', '.join(sorted(lacking))}")
 
 
 def _prune(policy: Policy) -> None:

@@ -1,7 +1,8 @@
 """Prove what is stored: `stored` (every frame is there, in each region), `intact` (every frame re-hashed).
 
-A region is judged for the points whose record it holds. What could not be looked at (a region that does not answer, a
-sealed frame without its key) is "not checked": that proves nothing, and takes nothing away.
+A region is judged for the points whose record it holds. What could not be looked at (a region that does not answer or
+lacks the point, a sealed frame without its key) is "not checked": that proves nothing, and takes nothing away. So a
+level is held in the regions that were looked at, and in no other.
 """
 
 import secrets
@@ -50,8 +51,8 @@ class Verification:
 
     @property
     def verdict(self) -> Verdict:
-        """Failed where anything did; passed only where every point passed."""
-        verdicts = {proof.verdict for proof in self.proofs}
+        """Failed where anything did; passed only where every point passed in every region."""
+        verdicts = {verdict for proof in self.proofs for verdict in proof.verdicts.values()}
         if "failed" in verdicts:
             return "failed"
         return "passed" if verdicts == {"passed"} else "not checked"
@@ -79,7 +80,7 @@ def verify_points(
     chosen = secrets.randbits(32) if seed is None else seed
     wanted = list(points)
     held = catalog.holders(vault)
-    checks: dict[str, list[Check]] = {point.point_id: [] for point in wanted}
+    checks: dict[str, dict[str, list[Check]]] = {point.point_id: {} for point in wanted}
     scans = []
     for region in vault.regions.stores:
         there = [point for point in wanted if region in held.get(point.point_id, ())]
@@ -87,7 +88,8 @@ def verify_points(
         scan.run(there)
         scans.append(scan)
         for point in wanted:
-            checks[point.point_id] += scan.checks_of(point) if point in there else [_absent(vault, region, point)]
+            found = scan.checks_of(point) if point in there else [_absent(vault, region, point)]
+            checks[point.point_id][region] = found
     proofs = tuple(_proof(point, checks[point.point_id], level, scans) for point in wanted)
     for proof in proofs:
         catalog.record_proof(vault, proof)
@@ -223,17 +225,22 @@ def _absent(vault: Vault, region: str, point: RecoveryPoint) -> Check:
     )
 
 
-def _proof(point: RecoveryPoint, checks: list[Check], level: Depth, scans: list[_Scan]) -> Proof:
-    verdicts = {check.verdict for check in checks}
-    verdict: Verdict = "failed" if "failed" in verdicts else "passed" if "passed" in verdicts else "not checked"
-    looked_at = {check.subject.partition(".")[0] for check in checks if check.verdict != "not checked"}
+def _proof(point: RecoveryPoint, checks: dict[str, list[Check]], level: Depth, scans: list[_Scan]) -> Proof:
+    verdicts = {region: _verdict(found) for region, found in checks.items()}
+    said = set(verdicts.values())
     return Proof(
         point_id=point.point_id,
         level=level,
-        verdict=verdict,
+        verdict="failed" if "failed" in said else "passed" if "passed" in said else "not checked",
         at=clock.now(),
         sample=scans[0].sample,
         seed=scans[0].seed,
-        regions=tuple(scan.region for scan in scans if scan.region in looked_at),
-        findings=tuple(check for check in checks if check.verdict != "passed"),
+        regions=tuple(region for region, verdict in verdicts.items() if verdict != "not checked"),
+        verdicts=verdicts,
+        findings=tuple(check for found in checks.values() for check in found if check.verdict != "passed"),
     )
+
+
+def _verdict(checks: list[Check]) -> Verdict:
+    found = {check.verdict for check in checks}
+    return "failed" if "failed" in found else "passed" if found == {"passed"} else "not checked"

@@ -160,6 +160,21 @@ def test_verify_raises_the_level_and_a_missing_frame_lowers_it(cli):
     assert row["failed_proof"]["level"] == "stored"
 
 
+def test_a_region_that_could_not_be_checked_is_told_and_the_level_is_held_in_the_other(cli):
+    cli.run("backup")
+    (cli.folder / "there").rename(cli.folder / "away")
+    said = cli.run("verify", "--level", "intact", code=5)
+    assert "here, there: not checked" in said.out
+    assert "not every point could be checked in every region" in said.err
+    (cli.folder / "away").rename(cli.folder / "there")
+    assert "intact (1 of 2 regions)" in cli.run("points").out
+    row = cli.json("points")[0]
+    assert (row["proof"], row["proof_regions"]) == ("intact", ["here"])
+    [proof] = cli.json("verify", "--level", "intact")
+    assert proof["verdicts"] == {"here": "passed", "there": "passed"}
+    assert "intact (" not in cli.run("points").out
+
+
 def test_all_points_are_verified_with_a_sample_that_can_be_repeated(cli):
     for _ in range(2):
         cli.run("backup")

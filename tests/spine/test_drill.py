@@ -40,7 +40,8 @@ def test_a_drill_measures_rto_and_rpo_from_data_and_leaves_nothing(platform):
     assert platform.contents() == before
     files = {file.suffix for file in (platform.folder / "reports").iterdir()}
     assert files == {".json", ".md", ".html"}
-    assert platform.json("points")[-1]["proof"] == "restorable"
+    row = platform.json("points")[-1]
+    assert (row["proof"], row["proof_regions"]) == ("restorable", ["here"])
 
 
 def test_the_second_drill_forecasts_from_the_first(platform):

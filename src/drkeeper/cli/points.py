@@ -43,7 +43,8 @@ def list_points(settings: Settings, output: Output) -> None:
     rows = []
     for point in sorted(listing.points, key=lambda point: point.created_at):
         row = point_row(point, held.get(point.point_id, ()), len(vault.regions.stores), now)
-        proven = standing_row(catalog.proof_of(vault, point.point_id), pins.get(point.point_id), now)
+        proofs = catalog.proofs_of(vault, point.point_id)
+        proven = standing_row(proofs, pins.get(point.point_id), vault.regions.stores, now)
         rows.append({**row, **proven})
     show(rows, output, POINT_COLUMNS)
     for key, why in listing.damaged.items():
@@ -64,7 +65,7 @@ def show_point(settings: Settings, point_id: str, output: Output) -> None:
     proofs = catalog.proofs_of(vault, point.point_id)
     row: dict[str, Any] = {
         **point_row(point, catalog.regions_of(vault, point), len(vault.regions.stores), now),
-        **standing_row(catalog.standing(proofs), catalog.pins(vault).get(point.point_id), now),
+        **standing_row(proofs, catalog.pins(vault).get(point.point_id), vault.regions.stores, now),
     }
     if output in {"json", "yaml"}:
         proofs_data = [proof.model_dump(mode="json") for proof in proofs]

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from drkeeper.catalog import Pin, Standing
+from drkeeper import catalog
+from drkeeper.catalog import Pin, Proof
 from drkeeper.cli.output import Column, Output, human_duration, human_size, human_time, show
 from drkeeper.facts import Check
 from drkeeper.recovery_point import RecoveryPoint
@@ -20,7 +21,7 @@ POINT_COLUMNS = (
     Column("state"),
     Column("size_bytes", "SIZE", form=human_size, right=True),
     Column("stored_bytes", "STORED", form=human_size, right=True),
-    Column("proof", "PROOF"),
+    Column("proven", "PROOF"),
     Column("proof_age_seconds", "PROVEN AGO", form=human_duration, right=True),
     Column("pinned", "PIN", form=lambda pinned: "pinned" if pinned else "-"),
     Column("purpose", wide=True),
@@ -89,11 +90,22 @@ def point_row(point: RecoveryPoint, regions: Sequence[str], region_count: int, n
     }
 
 
-def standing_row(standing: Standing, pin: Pin | None, now: datetime) -> Row:
-    """What is proven of a point, and whether it is pinned."""
+def standing_row(proofs: Sequence[Proof], pin: Pin | None, regions: Iterable[str], now: datetime) -> Row:
+    """What is proven of a point, where, and whether it is pinned.
+
+    Args:
+        proofs: Oldest first.
+        pin: None: it is not pinned.
+        regions: Of the policy.
+        now: For the age.
+    """
+    standing, everywhere, proven = catalog.standing(proofs), list(regions), set(catalog.proven_in(proofs))
+    within = [region for region in everywhere if region in proven]
     failed = standing.failed
     return {
         "proof": standing.level,
+        "proof_regions": within,
+        "proven": _proven(standing.level, len(within), len(everywhere)),
         "proven_at": standing.proven_at,
         "proof_age_seconds": standing.age_seconds(now),
         "proof_sample": standing.sample,
@@ -101,6 +113,11 @@ def standing_row(standing: Standing, pin: Pin | None, now: datetime) -> Row:
         "pinned": pin is not None,
         "pin_reason": pin.why if pin else "",
     }
+
+
+def _proven(level: str | None, within: int, everywhere: int) -> str:
+    """`intact`, or `intact (1 of 2 regions)`."""
+    return level or "" if level is None or within == everywhere else f"{level} ({within} of {everywhere} regions)"
 
 
 def system_rows(point: RecoveryPoint) -> list[Row]:

@@ -44,7 +44,8 @@ def command(
 ) -> None:
     r"""Check that stored recovery points are there and unharmed, in every region; record it as their proof.
 
-    Exit code 5: something is missing or damaged; the frame, stream and region are named.
+    Exit code 5: something is missing or damaged (the frame, stream and region are named), or a region could not be
+    checked. A level is held only in the regions that were.
 
     \b
     Examples:
@@ -89,7 +90,7 @@ def _show(result: "Verification", output: Output) -> None:
         Column("level"),
         Column("verdict"),
         Column("sample", form=lambda share: f"{share:.0%}", right=True),
-        Column("regions", form=", ".join),
+        Column("verdicts", "REGIONS", form=_where),
         Column("findings", form=lambda each: str(len(each)), right=True),
         Column("seed", wide=True),
         Column("age_seconds", "AGE", form=human_duration, right=True, wide=True),
@@ -99,6 +100,11 @@ def _show(result: "Verification", output: Output) -> None:
     if findings and output in {"table", "wide"}:
         click.echo()
         show(findings, output, CHECK_COLUMNS)
+
+
+def _where(verdicts: "dict[str, str]") -> str:
+    """`near, far`, or `near, far: not checked`."""
+    return ", ".join(region if verdict == "passed" else f"{region}: {verdict}" for region, verdict in verdicts.items())
 
 
 def _show_mended(mended: "list[Check]") -> None:
@@ -114,4 +120,4 @@ def _insist(result: "Verification") -> None:
         failed = sum(proof.verdict == "failed" for proof in result.proofs)
         raise VerificationFailed(f"{failed} of {len(result.proofs)} points did not pass: see the findings")
     if result.verdict == "not checked" and result.proofs:
-        raise VerificationFailed("not every point could be checked: see the findings")
+        raise VerificationFailed("not every point could be checked in every region: see the findings")

@@ -22,12 +22,14 @@ class Regions:
         stores: All of them.
         primary: The first one's name: leases, commits and new frames go there.
         unavailable: Why regions could not be opened, by name; those are never asked.
+        served: Regions from which something was fetched; whoever wants to know clears it beforehand.
     """
 
     def __init__(self, stores: Mapping[str, Store], unavailable: Mapping[str, str]) -> None:
         self.stores = dict(stores)
         self.primary = next(iter(stores))
         self.unavailable = dict(unavailable)
+        self.served: set[str] = set()
         self._shunned: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -61,12 +63,15 @@ class Regions:
             if only is not None and name != only:
                 continue
             try:
-                return decode(store.get(key))
+                decoded = decode(store.get(key))
             except VaultUnreachable as error:
                 self.shun(name)
                 failures[name] = error
             except (ObjectMissing, FrameCorrupt, RecordCorrupt) as error:
                 failures[name] = error
+            else:
+                self.served.add(name)
+                return decoded
         raise _worst(key, failures, {} if only else self.unavailable)
 
     def keys(self, prefix: str) -> Iterator[str]:
