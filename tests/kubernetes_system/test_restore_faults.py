@@ -209,7 +209,7 @@ def test_a_kind_that_we_may_not_write_is_named_and_the_others_go_on(control_plan
             LoadFailed, match=r'1 objects: Deployment.apps faults-6/web: .*User "half" cannot patch'
         ) as failed:
             restore(half, point(objects))
-        assert "live now: 2 applied" in str(failed.value)
+        assert "live now: 1 applied, 1 equal already" in str(failed.value)
         assert there(http, config_map("c", where))
 
 

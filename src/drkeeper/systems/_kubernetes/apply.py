@@ -12,7 +12,7 @@ from typing import BinaryIO
 from drkeeper.errors import DrkeeperError, LoadFailed, SystemUnreachable
 from drkeeper.systems._kubernetes import hold
 from drkeeper.systems._kubernetes.api import ApiError, Cluster
-from drkeeper.systems._kubernetes.established import await_established, await_served
+from drkeeper.systems._kubernetes.established import await_established
 from drkeeper.systems._kubernetes.identities import Identity, Manifest, owners
 from drkeeper.systems._kubernetes.index import HEARTBEAT_PATH, Index, arriving, missing, read_index
 from drkeeper.systems._kubernetes.kinds import ResourceKind
@@ -95,19 +95,22 @@ class Restoration:
         if not self._options.dry_run:
             self._await([entry for entry in wave if entry.defines])
 
-    def _await(self, definitions: Sequence[Entry]) -> None:
+    def _await(self, entries: Sequence[Entry]) -> None:
         """Wait until what was defined is served."""
-        made = [entry.target.name for entry in definitions if entry.target not in self.outcome.failed]
+        made = {
+            entry.defines: self._index.definitions[entry.defines]
+            for entry in entries
+            if entry.defines in self._index.definitions and entry.target not in self.outcome.failed
+        }
         if not made:
             return
-        stuck = await_established(self._cluster, made, self._options.established_seconds)
-        for entry in definitions:
+        seconds = self._options.established_seconds
+        stuck = await_established(self._cluster, made, seconds)
+        for entry in entries:
             if entry.target.name in stuck:
-                words = f"not Established after {self._options.established_seconds} s: {stuck[entry.target.name]}"
+                words = f"not Established after {seconds} s: {stuck[entry.target.name]}"
                 self.outcome.failed[entry.target] = words
-        await_served(
-            self.served, self._index, {entry.defines for entry in definitions if entry.target.name not in stuck}
-        )
+        self.served.forget({each.api_version for each in self._index.entries if self._index.defines(each)})
 
     def _put(self, entry: Entry) -> None:
         """Apply one object; what the server says of it is noted."""

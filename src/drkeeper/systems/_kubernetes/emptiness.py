@@ -9,7 +9,7 @@ from drkeeper.systems._kubernetes.conflicts import OURS
 from drkeeper.systems._kubernetes.identities import Manifest
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
-from drkeeper.systems._kubernetes.permissions import HEARTBEAT
+from drkeeper.systems._kubernetes.selection import HEARTBEAT
 
 # What runs there came with the cluster: its DNS, its network.
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})

@@ -48,6 +48,7 @@ class _Release:
         self._options = options
         self._kinds: dict[Identity, ResourceKind] = {}
         self._failed: dict[Identity, str] = {}
+        self._selectors: dict[Service, dict[str, str]] = {}
         self._released = 0
 
     def carry_out(self) -> int:
@@ -129,15 +130,18 @@ class _Release:
         """Whether a workload's Pods stand behind one of these Services."""
         metadata, spec = live["metadata"], live.get("spec") or {}
         labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-        near = [name for namespace, name in services if namespace == metadata.get("namespace")]
-        return any(_selects(self._selector(metadata["namespace"], name), labels) for name in near)
+        near = [service for service in services if service[0] == metadata.get("namespace")]
+        return any(_selects(self._selector(service), labels) for service in near)
 
-    def _selector(self, namespace: str, name: str) -> dict[str, str]:
-        try:
-            service = self._cluster.get(f"/api/v1/namespaces/{namespace}/services/{name}")
-        except ApiError:
-            return {}
-        return (service.get("spec") or {}).get("selector") or {}
+    def _selector(self, service: Service) -> dict[str, str]:
+        if service not in self._selectors:
+            namespace, name = service
+            try:
+                found = self._cluster.get(f"/api/v1/namespaces/{namespace}/services/{name}")
+            except ApiError:
+                found = {}
+            self._selectors[service] = (found.get("spec") or {}).get("selector") or {}
+        return self._selectors[service]
 
     def _await_endpoints(self, services: set[Service]) -> set[Service]:
         """Services that answer, after some waiting; none does where there is no node to run anything."""
