@@ -168,6 +168,18 @@ def test_a_workload_that_somebody_scaled_down_is_not_taken_for_held(place: Place
     assert [each.detail for each in place.wrong()] == ["differs in spec.replicas (changed)"]
 
 
+def test_a_workload_that_an_autoscaler_scaled_is_only_a_warning(place: Place):
+    kubectl(place.plane, "autoscale", "deployment/web", "--min=2", "--max=9", "-n", place.name)
+    kubectl(place.plane, "scale", "deployment/web", "--replicas=7", "-n", place.name)
+    [wrong] = place.wrong()
+    assert (wrong.severity, wrong.detail) == ("warning", "differs in spec.replicas (changed); an autoscaler sets it")
+
+
+def test_what_the_policy_kept_as_it_was_is_only_a_warning(place: Place):
+    kubectl(place.plane, "scale", "deployment/web", "--replicas=7", "-n", place.name)
+    assert [each.severity for each in place.wrong(existing="keep")] == ["warning"]
+
+
 def test_namespaces_are_compared_under_their_new_names(place: Place):
     old = json.loads(json.dumps(place.point).replace(place.name, "old-name"))
     assert findings(place.checks(old, namespace_map={"old-name": place.name})) == []

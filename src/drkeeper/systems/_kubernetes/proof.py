@@ -18,7 +18,7 @@ from drkeeper.systems._kubernetes.answers import FORBIDDEN, ApiError, translated
 from drkeeper.systems._kubernetes.api import Cluster
 from drkeeper.systems._kubernetes.documents import Document, read_documents
 from drkeeper.systems._kubernetes.field_difference import FieldDifference, differing_fields
-from drkeeper.systems._kubernetes.identities import Identity, Manifest, identity
+from drkeeper.systems._kubernetes.identities import Identity, Manifest, group_of, identity
 from drkeeper.systems._kubernetes.index import arriving
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
@@ -33,6 +33,8 @@ MANIFESTS = "manifests.yaml"
 TOLD_OBJECTS = 100
 TOLD_FIELDS = 8
 TOLD_NAMES = 20
+_AUTOSCALER = "HorizontalPodAutoscaler"
+_REPLICAS = "spec.replicas"
 
 
 def verify(options: Options, record: SystemRecord, streams: Streams) -> Iterator[Check]:
@@ -125,6 +127,7 @@ class Proof:
         self._options = options
         self._cluster = cluster
         self._served = Served(cluster)
+        self._scaled: set[Identity] | None = None
         self._references = ReferenceProof(cluster, self._served, options, record)
 
     def checks(self, streams: Streams) -> Iterator[Check]:
@@ -191,7 +194,7 @@ class Proof:
         pair = (comparable(expected, masked=masked), comparable(sanitise(actual), masked=masked))
         differences = list(differing_fields(*pair))
         if differences:
-            found.tell(self._differs(document.path, differences))
+            found.tell(self._differs(document.path, identity(expected), differences))
         else:
             found.equal += 1
 
@@ -203,7 +206,7 @@ class Proof:
             bare = {name: value for name, value in document.manifest.items() if name != "sops"}
             return transformed(bare, self._options, kind.plural), True
 
-    def _differs(self, path: str, differences: list[FieldDifference]) -> Check:
+    def _differs(self, path: str, target: Identity, differences: list[FieldDifference]) -> Check:
         lost = [each for each in differences if each.change != "added"]
         shown = ", ".join(f"{each.field} ({each.change})" for each in (lost or differences)[:TOLD_FIELDS])
         more = len(lost or differences) - TOLD_FIELDS
@@ -211,8 +214,25 @@ class Proof:
         severity: Severity = "error" if lost else "warning"
         if self._options.existing == "keep":
             severity, detail = "warning", f"{detail}; kept as it was, as the policy says"
+        elif [each.field for each in lost] == [_REPLICAS] and self._is_scaled(target):
+            severity, detail = "warning", f"{detail}; an autoscaler sets it"
         remedy = "fields that another manager owns are taken over with `conflicts: force`" if lost else ""
         return Check(subject=f"objects.{path}", verdict="failed", severity=severity, detail=detail, remedy=remedy)
+
+    def _is_scaled(self, target: Identity) -> bool:
+        """Whether an autoscaler, which runs again since the release, decides how many replicas there are."""
+        if self._scaled is None:
+            preferred = self._served.other_version("autoscaling", _AUTOSCALER)
+            kind = self._served.find(preferred, _AUTOSCALER) if preferred else None
+            pages = self._cluster.pages(kind.path()) if kind else ()
+            self._scaled = {_scaled_by(each) for page in pages for each in page.items}
+        return target in self._scaled
+
+
+def _scaled_by(autoscaler: Manifest) -> Identity:
+    named = autoscaler["spec"]["scaleTargetRef"]
+    group = group_of(named.get("apiVersion", ""))
+    return Identity(group, named["kind"], autoscaler["metadata"]["namespace"], named["name"])
 
 
 def comparable(manifest: Manifest, *, masked: bool = False) -> Manifest:
