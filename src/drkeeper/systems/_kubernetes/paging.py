@@ -1,7 +1,7 @@
 """Lists in pages of bounded size, from one moment where the server can, and never an object twice.
 
 A page has at most `page_size` objects and `MOST_BYTES` bytes: a larger answer is dropped and asked for again with a
-quarter of the objects, so that memory does not depend on how large objects are. A single object is always taken.
+sixteenth of the objects, so that memory does not depend on how large objects are. A single object is always taken.
 """
 
 import re
@@ -65,7 +65,7 @@ def raw_pages(cluster: "Cluster", path: str, params: Mapping[str, str]) -> Itera
         try:
             body = cluster.request("GET", path, params=query, most_bytes=MOST_BYTES if limit > 1 else None)
         except TooLarge:
-            limit = max(1, limit // 4)
+            limit = max(1, limit // 16)  # each try makes the server read it all: so not many
             continue
         except ApiError as error:
             if error.status != GONE or not token:

@@ -1,6 +1,6 @@
 """Manifests as YAML that people read: deterministic, and fast enough to keep up with an API server.
 
-PyYAML's emitter takes twenty times as long as the API server takes to send the same object. What is written here is a
+PyYAML's emitter takes ten times as long as this one even with libyaml, forty times without. What is written here is a
 small part of YAML that parsers of versions 1.1 and 1.2 read alike: block style as kubectl's, plain scalars only where
 one expression says that they are safe, literal blocks for texts of several lines, double quotes for all else.
 """
