@@ -153,6 +153,39 @@ def test_webhooks_without_anybody_behind_them_come_last_and_held_they_refuse_not
             http("DELETE", f"{ADMISSION}/faults-3")
 
 
+def test_webhooks_that_outlived_those_who_answered_for_them_do_not_stop_the_restore_that_brings_them_back(
+    control_plane, tmp_path
+) -> None:
+    """The namespace was lost with all that ran in it; the webhooks, which lie outside of it, were not."""
+    where = "faults-9"
+    rules = [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["configmaps"]}]
+    hook = {
+        "name": "w.example.com",
+        "clientConfig": {"service": {"name": "nobody", "namespace": where}},
+        "rules": rules,
+        "namespaceSelector": {"matchLabels": {"faults": "nine"}},
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "timeoutSeconds": 1,
+        "failurePolicy": "Fail",
+    }
+    webhook = obj("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "faults-9", webhooks=[hook])
+    labelled = obj("v1", "Namespace", where, metadata={"labels": {"faults": "nine"}})
+    source = point([labelled, config_map("c", where, a="1"), webhook])
+    with asking(control_plane) as http:
+        http("POST", ADMISSION, webhook)
+        try:
+            running = options_for(control_plane, tmp_path, hold=False)
+            with pytest.raises(LoadFailed, match=r"1 objects: ConfigMap faults-9/c: .*failed calling webhook"):
+                restore(running, source)
+            held = options_for(control_plane, tmp_path, hold=True)
+            assert not restore(held, source, "s2").failed
+            assert release(held) == 1
+            assert http("GET", f"{ADMISSION}/faults-9")["webhooks"][0]["failurePolicy"] == "Fail"
+        finally:
+            http("DELETE", f"{ADMISSION}/faults-9")
+
+
 def test_objects_that_are_too_large_or_not_valid_are_named_before_anything_changes(control_plane, tmp_path) -> None:
     where = "faults-4"
     bad_key = config_map("c-invalid", "default", **{"a b": "1"})

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from drkeeper.errors import DrkeeperError, LoadFailed, SystemUnreachable
 from drkeeper.systems._kubernetes import hold
-from drkeeper.systems._kubernetes.api import ApiError, Cluster
+from drkeeper.systems._kubernetes.api import ApiError, Cluster, translated
 from drkeeper.systems._kubernetes.established import await_established
 from drkeeper.systems._kubernetes.identities import Identity, Manifest, owners
 from drkeeper.systems._kubernetes.index import HEARTBEAT_PATH, Index, arriving, missing, read_index
@@ -23,6 +23,7 @@ from drkeeper.systems._kubernetes.outcome import Outcome
 from drkeeper.systems._kubernetes.served import Served
 from drkeeper.systems._kubernetes.spool import read_at, scratch_for
 from drkeeper.systems._kubernetes.submit import submit
+from drkeeper.systems._kubernetes.webhooks import hold_live
 
 THREADS = 8
 
@@ -39,9 +40,12 @@ def switch(name: str, options: Options, staging: str) -> Outcome:
         scratch.mark_switched()
         return Outcome()
     scratch.verify()
-    with Cluster.open(options) as cluster, scratch.reader() as file:
-        restoration = Restoration(options, cluster, file)
-        outcome = restoration.carry_out(read_index(scratch, options, restoration.served))
+    try:
+        with Cluster.open(options) as cluster, scratch.reader() as file:
+            restoration = Restoration(options, cluster, file)
+            outcome = restoration.carry_out(read_index(scratch, options, restoration.served))
+    except ApiError as error:
+        raise translated(error) from error
     outcome.log(dry_run=options.dry_run)
     outcome.raise_failures(dry_run=options.dry_run)
     scratch.mark_switched()
@@ -67,6 +71,8 @@ class Restoration:
         self._skip(index)
         wanted = [entry for entry in index.entries if entry.target not in self.outcome.skipped]
         try:
+            if self._options.hold and not self._options.dry_run and self._options.existing == "update":
+                hold_live(self._cluster, self.served, wanted)
             for wave in waves(wanted):
                 self._wave(wave)
             if not self._options.dry_run:
