@@ -188,6 +188,28 @@ def test_a_restore_refuses_where_data_are_live(initialised):
 
 
 @pytest.mark.slow
+def test_the_job_for_restores_brings_the_cluster_back_under_an_account_of_its_own(initialised, plane):
+    objects, kubelet = initialised
+    assert kubelet.run(pod_templates(objects)["backup"]).returncode == 0
+    template = json.loads(json.dumps(pod_templates(objects)["restore"]))
+    assert template["spec"]["serviceAccountName"] == "drkeeper-restore"
+    template["spec"]["containers"][0]["args"] += ["--overwrite", "--system", "cluster"]
+    as_backup, kubelet.more = (
+        kubelet.more,
+        {"KUBECONFIG": str(plane.kubeconfig_of_account("drkeeper", "drkeeper-restore"))},
+    )
+    kubectl(plane, "-n", "team-a", "delete", "configmap/settings", "secret/token")
+    try:
+        done = kubelet.run(template)
+    finally:
+        kubelet.more = as_backup
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert kubectl(plane, "-n", "team-a", "get", "configmap", "settings", "-o", "jsonpath={.data.batch}") == "64"
+    encoded = kubectl(plane, "-n", "team-a", "get", "secret", "token", "-o", "jsonpath={.data.token}")
+    assert encoded == "aGlkZGVu"
+
+
+@pytest.mark.slow
 def test_without_one_rule_the_backup_job_ends_with_partial_and_the_log_names_the_rule(initialised, plane):
     objects, kubelet = initialised
     role = named(objects, "Role", "drkeeper-drkeeper")

@@ -290,6 +290,24 @@ def test_whoever_restores_roles_may_grant_what_he_does_not_hold(kinds):
     assert {access.verb for access in asked} == {"bind", "create", "escalate", "get", "list", "patch"}
 
 
+def test_a_restore_into_other_namespaces_needs_its_rules_there(kinds):
+    options = Options(namespaces=("ml",), namespace_map={"ml": "ml-2"}, cluster_scoped=False)
+    assert {rule.namespace for rule in rules_for_backup(options, kinds)} == {"ml"}
+    assert {rule.namespace for rule in rules_for_restore(options, kinds)} == {"ml-2"}
+
+
+def test_what_was_held_is_released_by_the_account_for_restores_whatever_the_policy_protects(
+    filled, deploy, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KUBECONFIG", str(filled.kubeconfig))
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(POLICY % "kinds: [configmaps]")
+    kubectl(filled, "apply", "-f", "-", stdin=deploy(file, "rbac", "--restore"))
+    options = Options(kubeconfig=filled.kubeconfig_of_account("drkeeper", "drkeeper-restore"), kinds=("configmaps",))
+    await_answer(options, Access(None, "", "configmaps", "patch"), expected=True)
+    open_system("cluster", options).release()
+
+
 def test_a_rule_is_written_as_it_is_pasted_into_a_role():
     rule = Rule("ml", "", ("configmaps",), ("get", "patch"), ("drkeeper-heartbeat",))
     text = written(rule)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from drkeeper.systems._kubernetes.hold import HELD_KINDS
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.selection import HEARTBEAT
@@ -70,7 +71,12 @@ def rules_for_backup(options: Options, kinds: Iterable[ResourceKind]) -> tuple[R
         options: What is protected.
         kinds: All that the cluster serves.
     """
-    return _grouped(_for_kinds(options, kinds, dict.fromkeys(("",), CAPTURE_VERBS)))
+    return _grouped(
+        Access(namespace, kind.group, kind.plural, verb)
+        for kind in selected(kinds, options)
+        for namespace in _places(options, kind)
+        for verb in CAPTURE_VERBS
+    )
 
 
 def rules_for_beat(options: Options) -> tuple[Rule, ...]:
@@ -84,7 +90,8 @@ def rules_for_beat(options: Options) -> tuple[Rule, ...]:
 
 def rules_for_restore(options: Options, kinds: Iterable[ResourceKind]) -> tuple[Rule, ...]:
     """What a restore of these options needs. Far-reaching: for an account of its own, kept for the day."""
-    return _grouped(_for_kinds(options, kinds, {"": RESTORE_VERBS, **GRANTING}))
+    known = tuple(kinds)
+    return _grouped((*_for_restored(options, known), *_for_release(options, known)))
 
 
 def merged(rules: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -117,16 +124,35 @@ def _word(text: str) -> str:
     return text or '""'
 
 
-def _for_kinds(options: Options, kinds: Iterable[ResourceKind], verbs: dict[str, tuple[str, ...]]) -> Iterator[Access]:
-    """Verbs under "" are for every kind, others for the resources of that name."""
+def _places(options: Options, kind: ResourceKind) -> tuple[str | None, ...]:
+    """Each namespace that the policy names; None: everywhere."""
+    return options.namespaces if kind.namespaced and options.namespaces is not None else (None,)
+
+
+def _target_places(options: Options, kind: ResourceKind) -> Iterator[str | None]:
+    """Where objects of a kind are restored to."""
+    for namespace in _places(options, kind):
+        yield options.namespace_map.get(namespace, namespace) if namespace is not None else None
+
+
+def _for_restored(options: Options, kinds: tuple[ResourceKind, ...]) -> Iterator[Access]:
     for kind in selected(kinds, options):
-        more = verbs.get(kind.plural, ()) if kind.group == RBAC else ()
-        places: tuple[str | None, ...] = (None,)
-        if kind.namespaced and options.namespaces is not None:
-            places = options.namespaces
-        for namespace in places:
-            for verb in (*verbs[""], *more):
+        granting = GRANTING.get(kind.plural, ()) if kind.group == RBAC else ()
+        for namespace in _target_places(options, kind):
+            for verb in (*RESTORE_VERBS, *granting):
                 yield Access(namespace, kind.group, kind.plural, verb)
+
+
+def _for_release(options: Options, kinds: tuple[ResourceKind, ...]) -> Iterator[Access]:
+    """What is held is found by its annotation, whatever kinds the policy names; webhooks wait for their Services."""
+    for kind in kinds:
+        if not kind.namespaced and not options.cluster_scoped:
+            continue
+        for namespace in _target_places(options, kind):
+            if (kind.group, kind.kind) in HELD_KINDS or kind.label == "nodes":
+                yield Access(namespace, kind.group, kind.plural, "list")
+            elif kind.label in {"endpoints", "services"}:
+                yield Access(namespace, kind.group, kind.plural, "get")
 
 
 def _grouped(accesses: Iterable[Access]) -> tuple[Rule, ...]:
