@@ -25,7 +25,7 @@ DEFAULT_FILES = (Path("drkeeper.yaml"), Path("/etc/drkeeper/drkeeper.yaml"))
 class Section(BaseModel):
     """A part of a policy: unknown keys are refused, nothing changes after it was read."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class SystemPolicy(Section):

@@ -13,7 +13,7 @@ from drkeeper._policy.source import KeyPath, Problem, Source
 from drkeeper._policy.words import found, near, say
 from drkeeper.errors import DrkeeperError, PolicyInvalid
 from drkeeper.policy import Policy, SystemPolicy, merge_orders
-from drkeeper.systems import kind_names, load_kind
+from drkeeper.systems import has_kind, kind_names, load_kind
 from drkeeper.vault.store import StoreOptions
 
 M = TypeVar("M", bound=BaseModel)
@@ -81,7 +81,7 @@ class _Builder:
             self.add((*path, "kind"), f"this key is missing; expected one of: {', '.join(kind_names())}")
         elif not isinstance(kind, str):
             self.add((*path, "kind"), f"expected one of: {', '.join(kind_names())}; found {found(kind)}")
-        elif kind not in kind_names():
+        elif not has_kind(kind):
             self.add((*path, "kind"), f'unknown kind "{kind}"{near(kind, kind_names())}')
         else:
             try:

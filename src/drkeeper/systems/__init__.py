@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pkgutil import iter_modules
 from typing import Protocol, runtime_checkable
 
@@ -255,19 +255,37 @@ class Kind:
 @cache
 def kind_names() -> tuple[str, ...]:
     """All kinds that are installed, our own and third parties'."""
-    own = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
-    return tuple(sorted(own | {point.name for point in entry_points(group="drkeeper.systems")}))
+    return tuple(sorted({*_own_kinds(), *(point.name for point in _entry_points())}))
+
+
+def has_kind(name: str) -> bool:
+    """Whether a kind of that name is installed.
+
+    Our own are looked for first: to look at the entry points of 370 packages takes 17 ms, more than importing ours.
+    """
+    return name in _own_kinds() or name in kind_names()
 
 
 @cache
 def load_kind(name: str) -> Kind:
-    """The kind of that name.
+    """The kind of that name; our own where a third party's has the same.
 
     Raises:
         PolicyInvalid: Where there is none.
     """
-    theirs = {point.name: point for point in entry_points(group="drkeeper.systems")}
-    if name not in kind_names():
+    if not has_kind(name):
         raise PolicyInvalid(f"unknown kind of system: {name}", hint=f"one of {', '.join(kind_names())}")
-    module = theirs[name].load() if name in theirs else import_module(f"{__name__}.{name}")
+    if name in _own_kinds():
+        module = import_module(f"{__name__}.{name}")
+    else:
+        module = next(point for point in _entry_points() if point.name == name).load()
     return Kind(name=name, options=module.Options, open_system=module.open_system)
+
+
+@cache
+def _own_kinds() -> frozenset[str]:
+    return frozenset(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def _entry_points() -> EntryPoints:
+    return entry_points(group="drkeeper.systems")
