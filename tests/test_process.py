@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drkeeper.errors import CaptureFailed, ToolMissing
-from drkeeper.process import read_output
+from drkeeper.process import Pace, read_output
 
 
 def python(code):
@@ -82,3 +82,15 @@ with running(["sleep", "60"]) as process:
 """  # in a process of its own: this one has servers for children
     done = subprocess.run(python(code), capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == str(-signal.SIGTERM)
+
+
+def test_blocks_are_small_for_a_slow_reader_and_large_for_a_quick_one():
+    lines = python("import sys\nfor _ in range(40): sys.stdout.write('x' * 100_000)")
+    quick = [len(block) for block in read_output(lines)]
+    assert max(quick) == Pace.MOST_BYTES
+    slow = []
+    for block in read_output(lines):
+        slow.append(len(block))
+        time.sleep(len(block) / 12e6)
+    assert max(slow) == Pace.LEAST_BYTES
+    assert sum(slow) == sum(quick) == 4_000_000

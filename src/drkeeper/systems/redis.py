@@ -15,7 +15,7 @@ from drkeeper import clock
 from drkeeper.errors import LoadFailed, PolicyInvalid, Refused, VerificationFailed
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
-from drkeeper.process import BLOCK_BYTES
+from drkeeper.process import Pace
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Frozen, Streams
 from drkeeper.systems._redis import checks, replay, target
@@ -180,7 +180,7 @@ class RedisSystem:
         check = RdbCheck()
         try:
             with spool.open("rb", buffering=0) as file:
-                while block := file.read(BLOCK_BYTES):
+                while block := file.read(Pace.MOST_BYTES):
                     check.feed(block)
             check.finish()
         except (OSError, RdbInvalid) as error:

@@ -8,8 +8,9 @@ Redis' `replication.c`; `REPLCONF rdb-only 1` (Redis 7, Valkey) spares the serve
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from drkeeper import clock
 from drkeeper.errors import CaptureFailed, SystemUnreachable
-from drkeeper.process import BLOCK_BYTES
+from drkeeper.process import Pace
 from drkeeper.systems._redis.options import Options
 from drkeeper.systems._redis.rdb import RdbCheck, RdbInvalid, checked
 from drkeeper.systems._redis.resp import Connection, RespError
@@ -66,7 +67,7 @@ def begin(link: Connection, options: Options, server_version: str) -> None:
 
 
 def payload_blocks(link: Connection, options: Options, check: RdbCheck) -> Iterator[bytes]:
-    """The RDB in blocks of up to 1 MiB; the last one only once length, end and checksum are known to be right.
+    """The RDB in blocks; the last one only once length, end and checksum are known to be right.
 
     Raises:
         CaptureFailed: It came short, damaged, or not at all.
@@ -101,32 +102,36 @@ def _line_after_keepalives(link: Connection) -> bytes:
 
 
 def _counted(link: Connection, size_bytes: int) -> Iterator[bytes]:
-    buffer = bytearray(min(BLOCK_BYTES, size_bytes))
-    view = memoryview(buffer)
+    view = memoryview(bytearray(min(Pace.MOST_BYTES, size_bytes)))
+    pace = Pace()
     left = size_bytes
     while left:
-        wanted, filled = min(left, BLOCK_BYTES), 0
+        wanted, filled = min(left, pace.block_bytes), 0
         while filled < wanted:
             filled += _received(link, view[filled:wanted])
         left -= filled
+        given_at = clock.monotonic_seconds()
         yield bytes(view[:filled])
+        pace.took(filled, clock.monotonic_seconds() - given_at)
 
 
 def _marked(link: Connection, mark: bytes) -> Iterator[bytes]:
     """Up to the mark, which is never in the data but by a chance of 2^-160: as replicas do, look at the end only."""
-    buffer = bytearray(BLOCK_BYTES + _END_MARK_BYTES)
-    view = memoryview(buffer)
-    filled = 0
+    view = memoryview(bytearray(Pace.MOST_BYTES + _END_MARK_BYTES))
+    pace = Pace()
+    wanted, filled = pace.block_bytes + _END_MARK_BYTES, 0
     while True:
-        filled += _received(link, view[filled:])
+        filled += _received(link, view[filled:wanted])
         body = max(0, filled - _END_MARK_BYTES)
         ended = view[body:filled] == mark
-        if ended or filled == len(buffer):
+        if ended or filled == wanted:
+            given_at = clock.monotonic_seconds()
             yield bytes(view[:body])
             if ended:
                 return
+            pace.took(body, clock.monotonic_seconds() - given_at)
             view[:_END_MARK_BYTES] = view[body:filled]
-            filled = _END_MARK_BYTES
+            wanted, filled = pace.block_bytes + _END_MARK_BYTES, _END_MARK_BYTES
 
 
 def _received(link: Connection, view: memoryview) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from drkeeper.errors import CaptureFailed, SystemUnreachable
-from drkeeper.process import BLOCK_BYTES
+from drkeeper.process import Pace
 from drkeeper.systems._redis.info import read_keyspaces
 from drkeeper.systems._redis.resp import Argument, Connection, Reply, RespError, encode
 
@@ -39,7 +39,7 @@ def command_blocks(connection: Connection, tally: Tally) -> Iterator[bytes]:
     try:
         absolute = connection.call_quietly("PEXPIRETIME", b"drkeeper:no-such-key")
         for piece in _commands(connection, tally, absolute=absolute):
-            if len(block) >= BLOCK_BYTES:
+            if len(block) >= Pace.LEAST_BYTES:
                 yield bytes(block)
                 block.clear()
             block += piece
