@@ -24,7 +24,7 @@ from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
 from drkeeper.recovery_point import Purpose, RecoveryPoint
-from drkeeper.replicate import RegionResult, replicate, replicate_records
+from drkeeper.replicate import RegionResult, replicate, replicate_records, scattered_points
 from drkeeper.report.record import DrillRecord, Objectives
 from drkeeper.retention import Rules
 from drkeeper.runbook import prepare_template, render_runbook
@@ -119,7 +119,7 @@ def copy_points(policy: Policy, *, wait_seconds: float = 0, progress: Progress |
     vault = open_vault(policy)
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
-        regions = replicate(vault, catalog.list_points(vault).points, lease, progress=progress)
+        regions = replicate(vault, scattered_points(vault), lease, progress=progress)
         replicate_records(vault)
     return Copied(regions=regions, delivered=tuple(send_waiting(vault, open_systems(policy))))
 
@@ -273,7 +273,7 @@ def history(vault: Vault) -> list[Run]:
 
 def _copy_out(vault: Vault, lease: Lease, progress: Progress | None) -> dict[str, str]:
     """Bring every point to every region that lacks it; why regions still lack something, by name."""
-    results = replicate(vault, catalog.list_points(vault).points, lease, progress=progress)
+    results = replicate(vault, scattered_points(vault), lease, progress=progress)
     replicate_records(vault)
     return {result.region: result.error for result in results if result.error}
 

@@ -7,15 +7,17 @@ holds all of its frames. Runs under the lease `write`, like everything that adds
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from drkeeper import catalog
-from drkeeper.errors import DrkeeperError, LeaseLost, VaultUnreachable
+from drkeeper.errors import DrkeeperError, FrameMissing, LeaseLost, RecordCorrupt, VaultUnreachable
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
-from drkeeper.vault.layout import DELIVERIES, PINS, PROOFS, RUNBOOKS, index_key
+from drkeeper.vault.layout import DELIVERIES, PINS, POINTS, PROOFS, RUNBOOKS, index_key, point_id_of
 from drkeeper.vault.parallel import run_bounded
+from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim
 
@@ -53,15 +55,39 @@ def replicate(
     return tuple(results)
 
 
+def scattered_points(vault: Vault) -> tuple[RecoveryPoint, ...]:
+    """Points whose record a region lacks, oldest first. Of the others, which are most, no record is read."""
+    everywhere = set(vault.regions.stores)
+    whole = {point_id for point_id, regions in catalog.holders(vault).items() if set(regions) == everywhere}
+    points = []
+    for key in vault.record_keys(POINTS):
+        if point_id_of(key) not in whole:
+            with suppress(FrameMissing, RecordCorrupt):  # forgotten since it was listed; or `verify` tells
+                points.append(vault.read_record(key, RecoveryPoint))
+    return tuple(points)
+
+
 def replicate_records(vault: Vault) -> int:
     """Copy the small records (proofs, pins, drills, journals) that regions lack; how many were copied."""
     copied = 0
     for prefix in RECORDS:
-        for key in vault.record_keys(prefix):
+        for key, stores in _lacking(vault, prefix).items():
             data = vault.regions.fetch(key, lambda stored: stored)
-            for store in vault.regions.available().values():
-                copied += store.head(key) is None and store.create(key, data)
+            copied += sum(store.create(key, data) for store in stores)
     return copied
+
+
+def _lacking(vault: Vault, prefix: str) -> dict[str, list[Store]]:
+    """Keys below a prefix that regions lack, with those regions, by one listing of each that answers."""
+    held: list[tuple[Store, set[str]]] = []
+    for name, store in vault.regions.available().items():
+        try:
+            held.append((store, {entry.key for entry in store.list(prefix)}))
+        except VaultUnreachable:
+            vault.regions.shun(name)
+    everywhere = sorted(set().union(*(keys for _, keys in held)))
+    lacking = {key: [store for store, keys in held if key not in keys] for key in everywhere}
+    return {key: stores for key, stores in lacking.items() if stores}
 
 
 def _bring(copier: "_Copier", missing: list[RecoveryPoint]) -> RegionResult:
