@@ -275,6 +275,25 @@ def test_what_may_not_be_listed_is_not_checked(place: Place):
     assert {each.verdict for each in checks if each.subject.startswith("objects.")} == {"not checked"}
 
 
+def test_who_may_only_look_into_one_namespace_compares_what_is_in_it(place: Place):
+    ann = place.plane.add_user("ann-of-one-namespace")
+    kubectl(
+        place.plane,
+        "create",
+        "rolebinding",
+        "ann",
+        "--clusterrole=admin",
+        "--user=ann-of-one-namespace",
+        "-n",
+        place.name,
+    )
+    kubectl(place.plane, "delete", "serviceaccount", "runner", "-n", place.name)
+    checks = place.checks(kubeconfig=ann, namespaces=[place.name])
+    assert [each.detail for each in findings(checks) if each.subject.startswith("objects.")] == ["is not there"]
+    unchecked = [each.subject for each in checks if each.verdict == "not checked"]
+    assert unchecked == ["objects.namespaces"]
+
+
 @pytest.mark.parametrize(
     ("expected", "actual", "differences"),
     [

@@ -164,13 +164,22 @@ class Proof:
         return Check(subject=f"objects.{kind.lower()}.{api_version}", verdict="not checked", detail=detail)
 
     def _list(self, kind: ResourceKind) -> dict[Identity, bytes]:
-        """All live objects of a kind, each as small as can be."""
-        live = {}
-        for page in self._cluster.pages(kind.path()):
+        """All live objects of a kind; those of the policy's namespaces where we may not look everywhere."""
+        try:
+            return dict(self._items(kind, None))
+        except ApiError as error:
+            if error.status != FORBIDDEN or not kind.namespaced or self._options.namespaces is None:
+                raise
+        names = self._options.namespace_map
+        places = [names.get(namespace, namespace) for namespace in self._options.namespaces]
+        return {target: raw for place in places for target, raw in self._items(kind, place)}
+
+    def _items(self, kind: ResourceKind, namespace: str | None) -> Iterator[tuple[Identity, bytes]]:
+        """Live objects, each as small as can be."""
+        for page in self._cluster.pages(kind.path(namespace)):
             for item in page.items:
                 self._references.note_live(item)
-                live[identity(item)] = orjson.dumps(item)
-        return live
+                yield identity(item), orjson.dumps(item)
 
     def _compare(self, document: Document, kind: ResourceKind, live: dict[Identity, bytes], found: _Kind) -> None:
         try:
