@@ -2,6 +2,8 @@
 
 import copy
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.kubernetes_system.restoring import (
     asking,
     config_map,
     definition,
+    live_path,
     namespace,
     obj,
     options_for,
@@ -306,3 +309,51 @@ def test_a_workload_whose_replicas_another_manager_owns_is_held_and_gets_the_oth
         assert http("GET", path)["spec"]["replicas"] == 0
         assert release(options) == 1
         assert http("GET", path)["spec"]["replicas"] == 5
+
+
+def test_workloads_behind_webhooks_run_first_and_the_others_when_these_answer(control_plane, tmp_path) -> None:
+    """With a node, and a Pod that is made ready by hand: nothing runs Pods here."""
+    where = "hold-5"
+    guard = webhook("guard-of-hold", where, failurePolicy="Fail")
+    objects = [
+        obj("v1", "Namespace", where, metadata={"labels": {"guarded": "yes"}}),
+        workload("Deployment", "web", where, 3),
+        workload("Deployment", "hook", where, 1, {"app": "hook"}),
+        obj(
+            "v1",
+            "Service",
+            "hook",
+            where,
+            spec={"selector": {"app": "hook"}, "ports": [{"port": 443, "protocol": "TCP"}]},
+        ),
+        guard,
+    ]
+    options = options_for(control_plane, tmp_path, hold=True)
+    restore(options, point(objects))
+    web = f"/apis/apps/v1/namespaces/{where}/deployments/web"
+    with asking(control_plane) as http, ThreadPoolExecutor(1) as pool:
+        http("POST", "/api/v1/nodes", obj("v1", "Node", "node-of-hold"))
+        try:
+            releasing = pool.submit(release, options)
+            pod = await_pod(http, where)
+            time.sleep(2)
+            assert http("GET", web)["spec"]["replicas"] == 0, "nobody answers for the webhook yet"
+            assert http("GET", live_path(guard))["webhooks"][0]["failurePolicy"] == "Ignore"
+            ready = {"phase": "Running", "podIP": "192.0.2.7", "conditions": [{"type": "Ready", "status": "True"}]}
+            path = f"/api/v1/namespaces/{where}/pods/{pod}/status"
+            http("PATCH", path, {"status": ready}, content_type="application/merge-patch+json")
+            assert releasing.result(timeout=90) == 3
+            assert http("GET", web)["spec"]["replicas"] == 3
+            assert http("GET", live_path(guard))["webhooks"][0]["failurePolicy"] == "Fail"
+        finally:
+            http("DELETE", "/api/v1/nodes/node-of-hold")
+            remove_webhook(control_plane)
+
+
+def await_pod(http: Http, where: str) -> str:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if pods := http("GET", f"/api/v1/namespaces/{where}/pods?labelSelector=app%3Dhook")["items"]:
+            return str(pods[0]["metadata"]["name"])
+        time.sleep(0.1)
+    raise AssertionError("no Pod was made")
