@@ -4,11 +4,9 @@ Why and how: `docs/adr/0100-a-cluster-is-captured-from-raw-lists.md` and those a
 extra `drkeeper[kubernetes]`, and are imported when they are used.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -53,35 +51,47 @@ class Kubernetes:
 
     def probe(self) -> Iterator[Check]:
         """Reachable, permitted, clock, git remote, Secrets' recipients."""
-        yield from _part("checks").probe(self._options)
+        from drkeeper.systems._kubernetes import checks
+
+        yield from checks.probe(self._options)
 
     def freeze(self) -> AbstractContextManager[Frozen]:
         """Look what there is to capture; each list is then of one moment, which its resourceVersion names."""
-        frozen: AbstractContextManager[Frozen] = _part("frozen").frozen(self._options)
-        return frozen
+        from drkeeper.systems._kubernetes import frozen
+
+        return frozen.frozen(self._options)
 
     def facts(self, witness: Facts | None = None) -> Facts:
         """Counts of objects by kind: those that we applied, and all. After a dry run there is nothing to count."""
+        from drkeeper.systems._kubernetes import live_facts
+
         if self._options.dry_run and witness is not None:
             return Facts(unread=dict.fromkeys((*witness.bounds, *witness.exact), _ONLY_ASKED))
-        facts: Facts = _part("live_facts").live_facts(self._options, witness)
-        return facts
+        return live_facts.live_facts(self._options, witness)
 
     def is_empty(self) -> bool:
         """Whether nobody has put anything into the cluster yet."""
-        return bool(_part("emptiness").is_empty(self._options))
+        from drkeeper.systems._kubernetes import emptiness
+
+        return emptiness.is_empty(self._options)
 
     def preflight(self, record: SystemRecord) -> Iterator[Check]:
         """What would stop a restore: missing kinds, permissions, the identity for Secrets."""
-        yield from _part("preflight").preflight(self._options, record)
+        from drkeeper.systems._kubernetes import preflight
+
+        yield from preflight.preflight(self._options, record)
 
     def load(self, record: SystemRecord, streams: Streams, staging: str) -> None:
         """Bring the manifests to a scratch folder, verify each, and ask the server where it can be asked."""
-        _part("load").load(self.name, self._options, record, streams, staging)
+        from drkeeper.systems._kubernetes import load
+
+        load.load(self.name, self._options, record, streams, staging)
 
     def switch(self, record: SystemRecord, staging: str) -> None:
         """Apply them in order, workloads held; an apply that was made already is made again and changes nothing."""
-        _part("apply").switch(self.name, self._options, staging)
+        from drkeeper.systems._kubernetes import apply
+
+        apply.switch(self.name, self._options, staging)
 
     def recognises(self, record: SystemRecord, staging: str) -> bool:
         """Always: a begun apply compares object by object, and leaves alone what it does not name."""
@@ -89,7 +99,9 @@ class Kubernetes:
 
     def discard(self, staging: str) -> None:
         """Remove the scratch folder."""
-        _part("load").discard(self.name, self._options, staging)
+        from drkeeper.systems._kubernetes import load
+
+        load.discard(self.name, self._options, staging)
 
     @property
     def holds(self) -> bool:
@@ -98,19 +110,24 @@ class Kubernetes:
 
     def release(self) -> None:
         """Let workloads run that a restore held."""
-        _part("release").release(self._options)
+        from drkeeper.systems._kubernetes import release
+
+        release.release(self._options)
 
     def verify(self, record: SystemRecord, streams: Streams) -> Iterator[Check]:
         """Every object is there and equal, and refers to nothing that is missing."""
+        from drkeeper.systems._kubernetes import proof
+
         if self._options.dry_run:
             yield Check(subject="objects", verdict="not checked", detail=_ONLY_ASKED)
             return
-        yield from _part("proof").verify(self._options, record, streams)
+        yield from proof.verify(self._options, record, streams)
 
     def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
         """What a restore would change, as the server sees it."""
-        lines: Iterable[str] = _part("difference").difference(self._options, streams)
-        yield from lines
+        from drkeeper.systems._kubernetes import difference
+
+        yield from difference.difference(self._options, streams)
 
     def undelivered(self, record: SystemRecord) -> bool:
         """Whether the commit could not be pushed when it was made."""
@@ -118,32 +135,38 @@ class Kubernetes:
 
     def deliver(self, record: SystemRecord, streams: Streams) -> str:
         """Push that commit now; gives its id."""
+        from drkeeper.systems._kubernetes import bundle
+
         if self._options.git is None:
             raise Refused(f"{self.name} has no git remote in the policy any more; its commit stays in the vault")
-        return str(_part("bundle").push_bundle(self._options.git, streams.read("commit.bundle")))
+        return bundle.push_bundle(self._options.git, streams.read("commit.bundle"))
 
     def new_ids(self, record: SystemRecord, streams: Streams) -> Iterator[tuple[str, str, str]]:
         """UID at the time of the capture, present UID, path."""
-        yield from _part("id_map").id_map(self._options, streams)
+        from drkeeper.systems._kubernetes import id_map
+
+        yield from id_map.id_map(self._options, streams)
 
     def insist_clearable(self) -> None:
         """Look for ConfigMap `default/drkeeper-scratch`, by which a cluster allows drills to empty it."""
-        _part("clearing").insist_clearable(self._options)
+        from drkeeper.systems._kubernetes import clearing
+
+        clearing.insist_clearable(self._options)
 
     def clear(self) -> None:
         """Remove all that a policy would protect, where ConfigMap `default/drkeeper-scratch` says that it may go."""
-        _part("clearing").clear(self._options)
+        from drkeeper.systems._kubernetes import clearing
+
+        clearing.clear(self._options)
 
     def beat(self, mark: Heartbeat) -> None:
         """Write a heartbeat as a ConfigMap."""
-        _part("beat").beat(self._options, mark)
+        from drkeeper.systems._kubernetes import beat
+
+        beat.beat(self._options, mark)
 
     def newest_beat(self) -> Heartbeat | None:
         """The newest heartbeat in the cluster."""
-        mark: Heartbeat | None = _part("beat").newest_beat(self._options)
-        return mark
+        from drkeeper.systems._kubernetes import beat
 
-
-def _part(name: str) -> Any:
-    """A module of ours, with its libraries, imported when it is used."""
-    return import_module(f"drkeeper.systems._kubernetes.{name}")
+        return beat.newest_beat(self._options)

@@ -5,6 +5,7 @@ it sheds load); a server that never answered is not waited for.
 """
 
 from collections.abc import Iterator, Mapping
+from threading import Event
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -94,6 +95,7 @@ class Cluster:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
         most_bytes: int | None = None,
+        stop: Event | None = None,
     ) -> bytes:
         """Send a request until it is answered, and give out the answer's bytes.
 
@@ -104,6 +106,7 @@ class Cluster:
             params: Of the query.
             content_type: Of the body.
             most_bytes: Drop an answer that is larger.
+            stop: Once it is set, nobody waits for the answer any more, and nothing is repeated.
 
         Raises:
             ApiError: The server said no.
@@ -113,7 +116,7 @@ class Cluster:
         target = f"{path}?{urlencode(params)}" if params else path
         payload = orjson.dumps(body) if isinstance(body, dict) else body
         headers = {"Content-Type": content_type} if payload is not None else {}
-        patience = _Patience()
+        patience = _Patience(stop or Event())
         while True:
             try:
                 return self._once(method, target, payload, headers, most_bytes)
@@ -210,7 +213,8 @@ class Cluster:
 class _Patience:
     """How long a request is repeated."""
 
-    def __init__(self) -> None:
+    def __init__(self, stop: Event) -> None:
+        self._stop = stop
         self._until = clock.monotonic_seconds() + PATIENCE_SECONDS
         self._wait = _FIRST_WAIT_SECONDS
 
@@ -218,7 +222,8 @@ class _Patience:
         wait = max(self._wait, asked_seconds)
         if not possible or clock.monotonic_seconds() + wait > self._until:
             raise error
-        clock.sleep(wait)
+        if self._stop.wait(wait):
+            raise error
         self._wait = min(self._wait * 2, _LONGEST_WAIT_SECONDS)
 
 

@@ -47,7 +47,7 @@ class Listing:
     def fetch(self, cluster: Cluster, stop: Event) -> None:
         """Put each page into the queue; runs in a thread of its own."""
         try:
-            for page in raw_pages(cluster, self.kind.path(self.namespace), {}):
+            for page in raw_pages(cluster, self.kind.path(self.namespace), {}, stop=stop):
                 if not self._put(page, stop):
                     return
             self._put(None, stop)

@@ -7,6 +7,7 @@ sixteenth of the objects, so that memory does not depend on how large objects ar
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -45,7 +46,9 @@ class Page:
     resource_version: str
 
 
-def raw_pages(cluster: "Cluster", path: str, params: Mapping[str, str]) -> Iterator[RawPage]:
+def raw_pages(
+    cluster: "Cluster", path: str, params: Mapping[str, str], *, stop: Event | None = None
+) -> Iterator[RawPage]:
     """Read a list page by page.
 
     A continue token that has expired (the server keeps old states for some minutes only) is replaced by the one that
@@ -63,7 +66,8 @@ def raw_pages(cluster: "Cluster", path: str, params: Mapping[str, str]) -> Itera
     while True:
         query = {**params, "limit": str(limit), **({"continue": token} if token else {})}
         try:
-            body = cluster.request("GET", path, params=query, most_bytes=MOST_BYTES if limit > 1 else None)
+            most = MOST_BYTES if limit > 1 else None
+            body = cluster.request("GET", path, params=query, most_bytes=most, stop=stop)
         except TooLarge:
             limit = max(1, limit // 16)  # each try makes the server read it all: so not many
             continue
