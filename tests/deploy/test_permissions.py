@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from tests.kubernetes_system.cluster import Http, await_established, kubectl
 
 from drkeeper import clock
+from drkeeper.cli.root import run
 from drkeeper.errors import SystemUnreachable
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.systems._kubernetes.api import Cluster
@@ -246,6 +247,61 @@ def test_the_account_may_do_nothing_else(installed, filled):
     ]
     with Cluster.open(options) as cluster:
         assert [access for access in forbidden if allowed(cluster, access)] == []
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+
+def test_kinds_that_were_saved_give_the_same_rules(filled, deploy, tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(filled.kubeconfig))
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(POLICY % "")
+    kinds = tmp_path / "kinds.json"
+    kinds.write_text(deploy(file, "kinds"))
+    live = deploy(file, "rbac")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    assert deploy(file, "rbac", "--kinds", kinds) == live
+
+
+def test_a_cluster_that_cannot_be_asked_is_told_with_the_way_round(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(POLICY % "")
+    assert run(["--policy", str(file), "deploy", "rbac"]) == 1
+    assert "--kinds FILE" in capsys.readouterr().err
+    kinds = tmp_path / "kinds.json"
+    kinds.write_text('{"not": "kinds"}')
+    assert run(["--policy", str(file), "deploy", "rbac", "--kinds", str(kinds)]) == 2
+    assert "these are no kinds" in capsys.readouterr().err
+
+
+def test_rules_are_not_made_while_a_group_does_not_answer(filled, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KUBECONFIG", str(filled.kubeconfig))
+    path = "/apis/apiregistration.k8s.io/v1/apiservices"
+    spec = {"group": "away.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100}
+    service = {"insecureSkipTLSVerify": True, "service": {"name": "away", "namespace": "default"}}
+    manifest = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "spec": spec | service}
+    filled.request("POST", path, manifest | {"metadata": {"name": "v1.away.example.com"}})
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(POLICY % "")
+    try:
+        assert run(["--policy", str(file), "deploy", "rbac"]) == 1
+    finally:
+        filled.request("DELETE", f"{path}/v1.away.example.com")
+    printed = capsys.readouterr()
+    assert "these API groups do not answer: away.example.com" in printed.err
+    assert printed.out == ""
+
+
+def test_a_cluster_that_is_reached_by_a_kubeconfig_is_asked_for_by_name(filled, deploy, tmp_path, capsys):
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(POLICY % f"kubeconfig: {filled.kubeconfig}")
+    (account,) = yaml.safe_load_all(deploy(file, "rbac"))
+    assert account["kind"] == "ServiceAccount"
+    there = list(yaml.safe_load_all(deploy(file, "rbac", "--system", "cluster")))
+    assert "ClusterRole" in {each["kind"] for each in there}
+    assert run(["--policy", str(file), "deploy", "rbac", "--system", "other"]) == 2
+    assert "it has cluster" in capsys.readouterr().err
 
 
 # --- pure -------------------------------------------------------------------------------------------------------

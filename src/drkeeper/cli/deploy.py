@@ -140,15 +140,19 @@ def _ask(options: "Options") -> "Kinds":
     from drkeeper.errors import SystemUnreachable
     from drkeeper.systems._kubernetes.api import Cluster
 
-    with Cluster.open(options) as cluster:
-        kinds = cluster.kinds()
-        if cluster.broken_groups:
-            # Rules that lack a group would be too narrow, and nobody would notice.
-            raise SystemUnreachable(
-                f"these API groups do not answer: {', '.join(cluster.broken_groups)}",
-                hint="mend their APIServices, or leave the rules as they are until then",
-            )
-        return kinds
+    elsewhere = "give what it serves with `--kinds FILE`, saved by `drkeeper deploy kinds` where it can be reached"
+    try:
+        with Cluster.open(options) as cluster:
+            kinds, broken = cluster.kinds(), cluster.broken_groups
+    except SystemUnreachable as error:
+        raise SystemUnreachable(str(error), hint=f"{error.hint}; or {elsewhere}") from error
+    if broken:
+        # Rules that lack a group would be too narrow, and nobody would notice.
+        raise SystemUnreachable(
+            f"these API groups do not answer: {', '.join(broken)}",
+            hint="mend their APIServices, or leave the rules as they are until then",
+        )
+    return kinds
 
 
 def _literal(text: str) -> Any:
