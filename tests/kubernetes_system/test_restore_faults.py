@@ -5,10 +5,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from tests.kubernetes_system.cluster import Answer, Http, Manifest
 from tests.kubernetes_system.hooks import refusing
+from tests.kubernetes_system.injecting_proxy import Injected, InjectingProxy, status
 from tests.kubernetes_system.restoring import (
     as_captured,
     asking,
@@ -383,3 +385,51 @@ def await_progress(plane, where: str, wanted: int) -> None:
             if there(http, namespace(where)) and progress(http, where) >= wanted:
                 return
     raise AssertionError("it never got so far")
+
+
+class PatchingProxy(InjectingProxy):
+    """Passes changes on too; one that is cut was carried out, and its answer is lost."""
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(super()._handler()):  # type: ignore[misc]
+            def do_PATCH(self) -> None:  # noqa: N802 - as the class wants it
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                plain = self.path.partition("?")[0]
+                with proxy._lock:
+                    number = proxy._requests[plain] = proxy._requests[plain] + 1
+                    injected = proxy._choose(self.path, number)
+                    proxy.struck += injected is not None
+                code, answer = (injected.status, injected.body) if injected and not injected.cut else (0, b"")
+                if not code:
+                    headers = {"Content-Type": self.headers["Content-Type"]}
+                    passed = proxy._pool.request("PATCH", proxy._target + self.path, body=body, headers=headers)
+                    code, answer = passed.status, passed.data
+                self.send_response(code)
+                for name, value in injected.headers if injected else ():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer[:10] if injected and injected.cut else answer)
+                self.close_connection = bool(injected and injected.cut)
+
+        return Handler
+
+
+def test_a_server_that_is_too_busy_changes_its_leader_or_drops_connections_is_asked_again(
+    control_plane, tmp_path
+) -> None:
+    where = "faults-10"
+    leader = Injected(500, b'{"kind":"Status","status":"Failure","message":"etcdserver: leader changed","code":500}')
+    faults = {"c0": status(429, "TooManyRequests", retry_after=1), "c1": leader, "c2": Injected(cut=True)}
+
+    def choose(path: str, number: int) -> Injected | None:
+        return faults.get(path.partition("?")[0].rpartition("/")[2]) if number == 1 and "fieldManager" in path else None
+
+    objects = [namespace(where), *[config_map(f"c{number}", where, a="1") for number in range(5)]]
+    with PatchingProxy(control_plane, tmp_path, choose) as proxy, asking(control_plane) as http:
+        outcome = restore(options_for(control_plane, tmp_path, kubeconfig=proxy.kubeconfig), point(objects))
+        assert not outcome.failed
+        assert proxy.struck == 3
+        assert count(http, where) == 5
