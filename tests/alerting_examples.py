@@ -30,6 +30,7 @@ def turned(before, after, since):
     return f"{before}x{NOW_STEPS - steps - 1} {after}x{steps}"
 
 
+REGION_PROOF = "drkeeper_vault_region_proof_point_as_of_timestamp_seconds"
 HEALTHY = {
     "drkeeper_build_info{}": always(1),
     'up{job="drkeeper",instance="i"}': always(1),
@@ -54,6 +55,8 @@ HEALTHY = {
     f'drkeeper_points{{{P},purpose="backup",state="complete"}}': always(20),
     f"drkeeper_disproven_points{{{P}}}": always(0),
     f'drkeeper_proof_point_as_of_timestamp_seconds{{{P},level="intact"}}': fresh(DAY),
+    f'drkeeper_vault_region_points{{{P},region="far",role="replica"}}': always(20),
+    f'{REGION_PROOF}{{{P},level="stored",region="far"}}': fresh(DAY),
     f"drkeeper_drill_recovered_timestamp_seconds{{{P}}}": always(-30 * DAY),
     f'drkeeper_drill_outcome{{{P},outcome="recovered"}}': always(1),
     f'drkeeper_drill_outcome{{{P},outcome="restore failed"}}': always(0),
@@ -127,6 +130,10 @@ UNHEALTHY = {
     "DrkeeperPointsUnproven": (
         {f'drkeeper_proof_point_as_of_timestamp_seconds{{{P},level="intact"}}': ABSENT},
         {f'drkeeper_proof_point_as_of_timestamp_seconds{{{P},level="intact"}}': stopped(7 * DAY + HOUR)},
+    ),
+    "DrkeeperRegionUnproven": (
+        {f'{REGION_PROOF}{{{P},level="stored",region="far"}}': ABSENT},
+        {f'{REGION_PROOF}{{{P},level="stored",region="far"}}': stopped(7 * DAY + HOUR)},
     ),
     "DrkeeperDrillOverdue": (
         {f"drkeeper_drill_recovered_timestamp_seconds{{{P}}}": always(-92 * DAY)},

@@ -60,8 +60,9 @@ def point(point_id, as_of, *, database="complete", store="complete", **more):
     )
 
 
-def proof(point_id, level, at, verdict="passed"):
-    return Proof(point_id=point_id, level=level, verdict=verdict, at=at)
+def proof(point_id, level, at, verdict="passed", **verdicts):
+    """Of a verification where regions are named with their verdicts, else of a drill."""
+    return Proof(point_id=point_id, level=level, verdict=verdict, at=at, verdicts=verdicts)
 
 
 def region(name, *points, up=True):
@@ -237,6 +238,26 @@ def test_proofs_are_told_of_the_newest_point_and_of_the_newest_that_is_proven():
     assert gauges.get("proof_timestamp_seconds", level="usable") is None
 
 
+def test_a_region_is_proven_by_looking_at_it_and_by_nothing_else():
+    older, newest = point("a" * 12, ago(days=2)), point("b" * 12, ago(days=1))
+    proofs = {
+        older.point_id: [proof(older.point_id, "intact", ago(hours=3), near="passed", far="passed")],
+        newest.point_id: [
+            proof(newest.point_id, "stored", ago(hours=2), near="passed", far="not checked"),
+            proof(newest.point_id, "restorable", ago(hours=1)),
+        ],
+    }
+    gauges = gauges_of(known([older, newest], proofs=proofs))
+    until = "vault_region_proof_point_as_of_timestamp_seconds"
+    assert gauges.get(until, region="near", level="stored") == newest.as_of.timestamp()
+    assert gauges.get(until, region="near", level="intact") == older.as_of.timestamp()
+    assert gauges.get(until, region="far", level="stored") == older.as_of.timestamp()
+    assert gauges.get(until, region="far", level="restorable") is None
+    found_bad = proof(older.point_id, "stored", ago(minutes=1), "failed", near="passed", far="failed")
+    again = gauges_of(known([older, newest], proofs={**proofs, older.point_id: [*proofs[older.point_id], found_bad]}))
+    assert again.get(until, region="far", level="stored") is None
+
+
 def test_a_point_that_was_found_damaged_is_counted_and_protects_nobody():
     good, bad = point("a" * 12, ago(hours=2)), point("b" * 12, ago(hours=1))
     proofs = {
@@ -331,7 +352,7 @@ def everything():
     whole = point("a" * 12, ago(hours=1))
     return known(
         [whole],
-        proofs={whole.point_id: [proof(whole.point_id, "usable", ago(minutes=5))]},
+        proofs={whole.point_id: [proof(whole.point_id, "usable", ago(minutes=5), near="passed", far="passed")]},
         drills=[report_examples.good()],
         leases=[LeaseState("write", held=True, since=ago(minutes=1))],
     )
@@ -362,11 +383,13 @@ VERDICTS = st.sampled_from(["passed", "failed", "not checked"])
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(LEVELS), VERDICTS), max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(LEVELS), VERDICTS, st.booleans()), max_size=12))
 def test_the_proofs_that_are_read_say_what_all_of_them_would(events):
     proofs = {
-        f"proofs/p/{number:04}T-{level}-0.json": proof("p", level, NOW + timedelta(minutes=number), verdict)
-        for number, (level, verdict) in enumerate(events)
+        f"proofs/p/{number:04}T-{level}-0.json": proof(
+            "p", level, NOW + timedelta(minutes=number), verdict, **({"near": verdict} if by_region else {})
+        )
+        for number, (level, verdict, by_region) in enumerate(events)
     }
     read = needed_proofs(proofs, proofs.get)
     assert list(read) == [each for each in proofs.values() if each in read]
@@ -381,7 +404,7 @@ def test_a_point_that_was_proven_every_night_costs_one_read():
 
     def fetch(key):
         read.append(key)
-        return proof("p", "intact", NOW)
+        return proof("p", "intact", NOW, near="passed")
 
     assert len(needed_proofs(keys, fetch)) == 1
     assert read == keys[-1:]

@@ -189,7 +189,7 @@ def proof(board: Board) -> None:
                 "reduceOptions": {"calcs": ["lastNotNull"]},
             },
         ),
-        8,
+        6,
     )
     board.add(
         lines(
@@ -198,7 +198,7 @@ def proof(board: Board) -> None:
             {"{{level}}": age("proof_timestamp_seconds", "policy, level")},
             unit="s",
         ),
-        8,
+        6,
     )
     board.add(
         lines(
@@ -210,5 +210,18 @@ def proof(board: Board) -> None:
             },
             unit="none",
         ),
-        8,
+        6,
+    )
+    board.add(
+        lines(
+            "Verified by region",
+            "Age of the newest point that a verification found whole in each region.",
+            {
+                "{{region}}, {{level}}": age(
+                    "vault_region_proof_point_as_of_timestamp_seconds", "region, level", 'level=~"stored|intact"'
+                )
+            },
+            unit="s",
+        ),
+        6,
     )

@@ -30,6 +30,8 @@ GAUGES = {
     "newest_point_proven": "1: at least this level is proven of the newest recovery point.",
     "proof_timestamp_seconds": "When at least this level was last proven, of any recovery point.",
     "proof_point_as_of_timestamp_seconds": "The moment that the newest recovery point proven at this level describes.",
+    "vault_region_proof_point_as_of_timestamp_seconds": "The moment that the newest recovery point describes that was "
+    "verified at this level in this region.",
     "system_recoverable_until_timestamp_seconds": "What was written up to this moment would survive if all "
     "systems, and the region lost_region, were lost now; its age is the exposure.",
     "system_status": "1: how the system fared in the newest recovery point; missing: it is not in it.",

@@ -99,6 +99,7 @@ def _all(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
     yield from _points(known.points, standings)
     yield from _newest_point(known, standings)
     yield from _proofs(known, standings)
+    yield from _proofs_by_region(known, standings)
     yield from _exposure(known, standings)
     yield Sample("drills", known.drill_count)
     yield from _drills(known.drills)
@@ -191,6 +192,24 @@ def _proofs(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]
         proven = [point for point in backups if _reaches(standings[point.point_id], level)]
         if proven:
             yield Sample("proof_point_as_of_timestamp_seconds", proven[-1].as_of.timestamp(), {"level": level})
+
+
+def _proofs_by_region(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]:
+    """Of verifications, which look at each region; a drill restores from whichever answers first."""
+    for region in known.regions:
+        for reached, level in enumerate(LEVELS):
+            moments = [
+                point.as_of
+                for point in _backups(known.points)
+                if _reaches(standings[point.point_id], level)
+                and any(
+                    proof.verdicts.get(region.name) == "passed" and LEVELS.index(proof.level) >= reached
+                    for proof in known.proofs.get(point.point_id, ())
+                )
+            ]
+            if moments:
+                labels = {"region": region.name, "level": level}
+                yield Sample("vault_region_proof_point_as_of_timestamp_seconds", max(moments).timestamp(), labels)
 
 
 def _exposure(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]:

@@ -113,7 +113,8 @@ class Observer:
 def needed_proofs(keys: Iterable[str], read: Callable[[str], Proof | None]) -> tuple[Proof, ...]:
     """The newest proofs of a point, oldest first: as many as `catalog.standing` needs to say what all of them would.
 
-    Their keys name time and level, so an older proof is read only if it could raise the level that is proven.
+    Their keys name time and level, so an older proof is read only if it could raise the level that is proven, or as
+    long as none was found that looked at the regions one by one.
 
     Args:
         keys: Of all proofs of one point.
@@ -122,11 +123,13 @@ def needed_proofs(keys: Iterable[str], read: Callable[[str], Proof | None]) -> t
     left = sorted(keys)
     found: list[Proof] = []
     proven, refuted = -1, len(LEVELS)  # the highest level proven later; the lowest found false later
-    while left and any(_level_of(key) > proven for key in left):
+    by_region = False
+    while left and (not by_region or any(_level_of(key) > proven for key in left)):
         proof = read(left.pop())
         if proof is None:
             continue
         found.append(proof)
+        by_region = by_region or bool(proof.verdicts)
         level = LEVELS.index(proof.level)
         if proof.verdict == "failed":
             refuted = min(refuted, level)

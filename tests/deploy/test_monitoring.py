@@ -228,7 +228,12 @@ def policy(tmp_path):
             point = writer.commit(
                 template.model_copy(update={"point_id": f"{number}" * 12, "created_at": at, "systems": systems})
             )
-        catalog.record_proof(vault, catalog.Proof(point_id=point.point_id, level="usable", verdict="passed", at=at))
+        catalog.record_proof(
+            vault,
+            catalog.Proof(
+                point_id=point.point_id, level="usable", verdict="passed", at=at, verdicts={"near": "passed"}
+            ),
+        )
     record = report_examples.good(policy="shop", ended_at=now - timedelta(days=1))
     vault.create_record("drills/20260301T000000Z-1.json", record)
     with hold(vault.primary, ttl_seconds=600):
