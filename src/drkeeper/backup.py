@@ -6,7 +6,7 @@ makes the point partial; a vault or a lease that fails ends the whole backup, an
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,14 +24,16 @@ from drkeeper.errors import (
 )
 from drkeeper.facts import Check, Facts, broken
 from drkeeper.log import get_logger
+from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
 from drkeeper.systems import Frozen, Noticing, Stream, System
-from drkeeper.throttle import interruptible, throttle
+from drkeeper.throttle import interruptible, stopped_by, throttle
 from drkeeper.vault.writer import Writer
 
 # Errors after which no system's bytes can be stored: they end the backup, not one system.
 FATAL = (VaultUnreachable, VaultFull, LeaseLost, LeaseHeld, KeyMissing, Interrupted)
+STOP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def take_point(
     """
     stop = stop or threading.Event()
     started_at, started = clock.now(), clock.monotonic_seconds()
-    with ExitStack() as stack:
+    with ExitStack() as stack, stopped_by(stop):
         opened = [_freeze(name, source, stack) for name, source in sources.items()]
         records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop))
     if all(record.status == "failed" for record in records):
@@ -137,6 +139,10 @@ def _capture_all(opened: list[_Opened], sink: _Sink) -> list[SystemRecord]:
     pool = ThreadPoolExecutor(max_workers=max(1, len(opened)), thread_name_prefix="capture")
     try:
         futures = [pool.submit(_capture, one, sink) for one in opened]
+        while not sink.stop.is_set() and wait(futures, timeout=STOP_SECONDS).not_done:
+            pass
+        if sink.stop.is_set():
+            end_children()  # one that waits for a lock gives no block at which the word to stop would be seen
         return [future.result() for future in futures]
     except BaseException:
         sink.stop.set()  # the others end at their next block; their contexts are closed by the caller
@@ -158,7 +164,9 @@ def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
             noticed = frozen.findings if isinstance(frozen, Noticing) else ()
         except FATAL:
             raise
-        except Exception as error:  # noqa: BLE001 - as in _freeze: recorded, shown, and the point is partial
+        except Exception as error:  # as in _freeze: recorded, shown, and the point is partial
+            if sink.stop.is_set():
+                raise Interrupted("interrupted; nothing was committed") from error
             opened.error = _one_line(error)
     elapsed = round(clock.monotonic_seconds() - opened.started, 3)
     if opened.error:

@@ -22,7 +22,7 @@ from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
 from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.systems import Holding, SelfProving, System
-from drkeeper.throttle import interruptible
+from drkeeper.throttle import interruptible, stopped_by
 from drkeeper.vault.vault import Vault
 
 PARALLEL_STEPS = 4
@@ -184,7 +184,8 @@ class Restorer:
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)
         try:
-            self._act(step)
+            with stopped_by(self.stop):
+                self._act(step)
         except Exception as error:
             self.notes.note("failed", step.step_id, error=str(error))
             raise

@@ -1,7 +1,9 @@
-"""A bandwidth cap for one system's stream, so that a backup leaves room for those who are served."""
+"""What holds a stream back: a bandwidth cap, so that those who are served have room; and the word to stop."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from drkeeper import clock
 from drkeeper.errors import Interrupted
@@ -9,6 +11,7 @@ from drkeeper.errors import Interrupted
 PIECE_BYTES = 32 << 10
 # What an idle moment may save up: short enough that a burst does not hurt anybody.
 BURST_SECONDS = 0.01
+_STOP: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 def throttle(
@@ -43,3 +46,18 @@ def interruptible(chunks: Iterable[bytes], stop: threading.Event) -> Iterator[by
         if stop.is_set():
             raise Interrupted("interrupted; nothing was committed")
         yield chunk
+
+
+@contextmanager
+def stopped_by(stop: threading.Event) -> Iterator[None]:
+    """In the block, in this thread, `current_stop` is this event: for what waits and gives no blocks (a long query)."""
+    token = _STOP.set(stop)
+    try:
+        yield
+    finally:
+        _STOP.reset(token)
+
+
+def current_stop() -> threading.Event:
+    """The event that asks the work of this thread to end; one that is never set where nobody gave any."""
+    return _STOP.get() or threading.Event()

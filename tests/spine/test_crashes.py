@@ -172,6 +172,20 @@ def test_a_terminated_backup_ends_at_once_and_publishes_nothing(platform):
     platform.run("backup", "--system", "online-store")  # the lease was released
 
 
+def test_a_terminated_backup_that_waits_for_a_lock_ends_at_once(platform):
+    with platform.connect("postgres") as look, platform.connect() as shop, shop.transaction():
+        shop.execute("LOCK TABLE sale IN ACCESS EXCLUSIVE MODE")
+        process = started(platform, "backup")
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'shop'"
+        wait_for(lambda: look.execute(query).fetchone()[0] == 2, process)  # pg_dump, and we who count rows
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - began < 10  # on a busy machine; it takes one or two seconds
+    assert process.returncode == 130, errors
+    assert platform.json("points") == []
+
+
 def test_a_terminated_restore_can_be_resumed(platform):
     expected = platform.contents()
     platform.run("backup")

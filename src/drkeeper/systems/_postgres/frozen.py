@@ -1,9 +1,9 @@
 """A consistent view of a server's databases: one exported snapshot each, opened back to back."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -11,7 +11,7 @@ from threading import Event
 import psycopg
 from psycopg import sql
 
-from drkeeper.errors import CaptureFailed, Refused, SystemUnreachable
+from drkeeper.errors import CaptureFailed, Interrupted, Refused, SystemUnreachable
 from drkeeper.facts import Facts
 from drkeeper.process import read_output
 from drkeeper.systems import Stream
@@ -29,6 +29,7 @@ from drkeeper.systems._postgres.names import DATABASES, GLOBALS, dump_name
 from drkeeper.systems._postgres.options import Options
 from drkeeper.systems._postgres.properties import read_properties
 from drkeeper.systems._postgres.tools import Tools, find_tools
+from drkeeper.throttle import current_stop
 
 HEAP_BYTES = """
     SELECT coalesce(sum(relpages::bigint) * current_setting('block_size')::bigint, 0) FROM pg_class
@@ -85,6 +86,7 @@ class FrozenPostgres:
 
         Raises:
             CaptureFailed: A snapshot's connection was lost.
+        Interrupted: We were told to stop while rows were counted.
         """
         try:
             counted = self._counting.result()
@@ -121,9 +123,9 @@ def frozen(options: Options) -> Iterator[FrozenPostgres]:
             _view(options, database, connection, *snapshot)
             for database, connection, snapshot in zip(databases, connections, opened, strict=True)
         )
-        leaving = Event()
+        leaving, stop = Event(), current_stop()
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="facts"))
-        counting = pool.submit(_count_all, options, views, version, leaving)
+        counting = pool.submit(_count_all, options, views, version, lambda: leaving.is_set() or stop.is_set())
         stack.callback(leaving.set)
         yield FrozenPostgres(options, tools, views, counting)
 
@@ -147,16 +149,16 @@ def _sequences_now(view: View) -> dict[str, int]:
     return facts_of.sequences(view.connection, view.database)
 
 
-def _count_all(options: Options, views: tuple[View, ...], version: str, leaving: Event) -> Facts:
+def _count_all(options: Options, views: tuple[View, ...], version: str, over: Callable[[], bool]) -> Facts:
     into = facts_of.Collected(info={"server_version": version})
     for view in views:
-        if leaving.is_set():
-            break
+        if over():
+            raise Interrupted("interrupted while rows were counted")
         with connected(options, view.database) as connection:
             lock = sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{options.lock_timeout_seconds}s"))
             connection.execute(lock)
             connection.execute("SET max_parallel_workers_per_gather = 0")  # the server's other work comes first
-            with _cancelled_on(leaving, connection):
+            with _cancelled_when(over, connection):
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(view.snapshot)))
                 facts_of.collect(connection, view.database, options, into)
@@ -168,13 +170,15 @@ def live_facts(options: Options) -> Facts:
 
     Raises:
         SystemUnreachable: No connection.
+        Interrupted: We were told to stop while rows were counted.
     """
     into = facts_of.Collected()
+    stop = current_stop()
     with connected(options) as connection:
         into.info["server_version"] = value(connection, "SHOW server_version")
         databases = protected_databases(connection, options)
     for database in databases:
-        with connected(options, database) as connection:
+        with connected(options, database) as connection, _cancelled_when(stop.is_set, connection):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             facts_of.collect(connection, database, options, into)
             now = facts_of.sequences(connection, database)
@@ -183,22 +187,30 @@ def live_facts(options: Options) -> Facts:
 
 
 @contextmanager
-def _cancelled_on(leaving: Event, connection: Connection) -> Iterator[None]:
-    """Cancel the running statement when the freeze ends early, so that nobody waits for a long count."""
+def _cancelled_when(over: Callable[[], bool], connection: Connection) -> Iterator[None]:
+    """Cancel the running statement when nobody waits for it any more: a count may take an hour.
+
+    Raises:
+        Interrupted: It was cancelled.
+    """
     done = Event()
 
     def watch() -> None:
         while not done.wait(0.1):
-            if leaving.is_set():
-                connection.cancel_safe(timeout=5)
+            if over():
+                with suppress(psycopg.Error):  # tried again
+                    connection.cancel_safe(timeout=5)
 
     with ThreadPoolExecutor(1, thread_name_prefix="facts-cancel") as pool:
-        watching = pool.submit(watch)
+        pool.submit(watch)
         try:
             yield
+        except psycopg.errors.QueryCanceled as error:
+            if not over():
+                raise
+            raise Interrupted("interrupted while rows were counted") from error
         finally:
             done.set()
-            watching.result()
 
 
 def _globals(options: Options, tools: Tools) -> Iterator[bytes]:
