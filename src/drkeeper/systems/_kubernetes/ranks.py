@@ -15,10 +15,10 @@ CONFIG_MAPS = 55
 VOLUMES = 60
 CLAIMS = 65
 SERVICES = 70
-# Custom resources come after workloads: an operator that finds them reconciles, and it waits for its own Secrets.
 POLICIES = 75
 WORKLOADS = 80
 SCALERS = 85
+# After workloads: by then their operators, and the webhooks' Services, are declared.
 CUSTOM = 90
 ROUTES = 93
 APIS = 95
