@@ -25,14 +25,14 @@ from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
 from drkeeper.recovery_point import Purpose, RecoveryPoint
 from drkeeper.replicate import RegionResult, replicate, replicate_records, scattered_points
-from drkeeper.report.record import DrillRecord, Objectives
+from drkeeper.report.record import DrillRecord
 from drkeeper.retention import Rules
 from drkeeper.runbook import prepare_template, render_runbook
 from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
-from drkeeper.wiring import carried_options, drill_fallbacks, open_regions, open_systems, open_vault
+from drkeeper.wiring import drill_request, open_regions, open_systems, open_vault
 
 if TYPE_CHECKING:
     from drkeeper.deliver import Delivered
@@ -172,20 +172,12 @@ def drill(
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
     from drkeeper.drill import run_drill
-    from drkeeper.drill_record import DrillRequest, proof_of
+    from drkeeper.drill_record import proof_of
 
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)
-    request = DrillRequest(
-        point=point,
-        objectives=Objectives(rto_seconds=_seconds(policy.objectives.rto), rpo_seconds=_seconds(policy.objectives.rpo)),
-        trigger=trigger,
-        folder=policy.sandbox.folder,
-        regions=catalog.regions_of(vault, point),
-        history=history(vault),
-        carried=carried_options(policy),
-        fallbacks=drill_fallbacks(policy),
-    )
+    regions = catalog.regions_of(vault, point)
+    request = drill_request(policy, point, trigger=trigger, regions=regions, past=history(vault))
     vault.regions.served.clear()
     record = run_drill(request, vault=vault, progress=progress, stop=stop)
     vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)
@@ -276,10 +268,6 @@ def _copy_out(vault: Vault, lease: Lease, progress: Progress | None) -> dict[str
     results = replicate(vault, scattered_points(vault), lease, progress=progress)
     replicate_records(vault)
     return {result.region: result.error for result in results if result.error}
-
-
-def _seconds(duration: timedelta | None) -> float | None:
-    return None if duration is None else duration.total_seconds()
 
 
 def _region_urls(vault: Vault) -> dict[str, str]:

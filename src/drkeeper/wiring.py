@@ -1,14 +1,20 @@
 """From the policy to opened systems and an opened vault: the one place that builds things."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from drkeeper.drill_places import Fallback
 from drkeeper.errors import Refused, UsageInvalid
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
+from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.steps import Target
 from drkeeper.systems import Clearing, Holding, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from drkeeper.drill_record import DrillRequest
+    from drkeeper.forecast import Run
 
 
 def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> dict[str, Store]:
@@ -78,6 +84,31 @@ def carried_options(policy: Policy) -> dict[str, dict[str, object]]:
         name: {key: getattr(system.options, key) for key in getattr(system.options, "SANDBOX_FIELDS", ())}
         for name, system in policy.systems.items()
     }
+
+
+def drill_request(
+    policy: Policy,
+    point: RecoveryPoint,
+    *,
+    trigger: Literal["manual", "schedule"],
+    regions: tuple[str, ...] = (),
+    past: "Sequence[Run]" = (),
+) -> "DrillRequest":
+    """All that a drill is given of a policy: nothing in it leads to production (`tests/spine/test_isolation.py`)."""
+    from drkeeper.drill_record import DrillRequest
+    from drkeeper.report.record import Objectives
+
+    rto, rpo = policy.objectives.rto, policy.objectives.rpo
+    return DrillRequest(
+        point=point,
+        objectives=Objectives(rto_seconds=rto and rto.total_seconds(), rpo_seconds=rpo and rpo.total_seconds()),
+        trigger=trigger,
+        folder=policy.sandbox.folder,
+        regions=regions,
+        history=past,
+        carried=carried_options(policy),
+        fallbacks=drill_fallbacks(policy),
+    )
 
 
 def drill_fallbacks(policy: Policy) -> dict[str, Fallback]:
