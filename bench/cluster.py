@@ -13,13 +13,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cluster_objects import FULL, QUICK, Amount, labels, make
+from cluster_objects import AMOUNTS, Amount, labels
 from cluster_table import write_tables
 from machine import processor_and_system
 from measure import Results, Usage, timed, tree_bytes
@@ -28,8 +27,6 @@ from programs import Keeper
 from drkeeper.errors import ToolMissing
 from drkeeper.sandbox import kubernetes
 from drkeeper.sandbox.kubernetes import ControlPlane
-from drkeeper.systems._kubernetes.api import Cluster
-from drkeeper.systems._kubernetes.options import Options
 
 HERE = Path(__file__).parent
 
@@ -39,7 +36,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few objects, one round; README.md stays as it is")
     parser.add_argument("--rounds", type=int, default=3, help="how often each candidate has its turn")
     arguments = parser.parse_args()
-    amount, rounds = (QUICK, 1) if arguments.quick else (FULL, arguments.rounds)
+    amount, rounds = ("quick", 1) if arguments.quick else ("full", arguments.rounds)
     HERE.joinpath("data").mkdir(exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="cluster-", dir=HERE / "data"))
     try:
@@ -61,19 +58,21 @@ def main() -> None:
     write_tables(HERE / "README.md", report)
 
 
-def measure_all(server: ControlPlane, work: Path, amount: Amount, rounds: int) -> dict[str, Any]:
+def measure_all(server: ControlPlane, work: Path, name: str, rounds: int) -> dict[str, Any]:
+    amount = AMOUNTS[name]
     platform = Platform(server, work, amount)
     print(f"making {amount.total:,} objects in {amount.kinds} kinds", flush=True)
-    with Cluster.open(Options.model_validate(platform.options)) as cluster:
-        began = time.monotonic()
-        make(cluster, amount)
-        print(f"  {time.monotonic() - began:.0f} s", flush=True)
-        version = cluster.version()
+    made = timed([sys.executable, str(HERE / "cluster_objects.py"), str(platform.given), name], env={})
+    print(f"  {made.wall_seconds:.0f} s", flush=True)
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", flush=True)
         platform.round()
     return {
-        "machine": {**processor_and_system(), "API server": version, "kubectl": _kubectl_version()},
+        "machine": {
+            **processor_and_system(),
+            "API server": ".".join(map(str, server.version)),
+            "kubectl": _kubectl_version(),
+        },
         "size": {"objects": amount.total, "kinds": amount.kinds, "rounds": rounds},
         "medians": platform.results.medians(),
         "inside": {name: _medians(runs) for name, runs in platform.inside.items()},
@@ -102,9 +101,9 @@ class Platform:
             "kinds": self._kinds,
             "secrets": {"recipients": [recipient], "key": self._key},
         }
-        self._given = work / "options.json"
-        self._given.touch(mode=0o600)
-        self._given.write_text(json.dumps(self.options))
+        self.given = work / "options.json"
+        self.given.touch(mode=0o600)
+        self.given.write_text(json.dumps(self.options))
         self._keeper = self._policy()
 
     def round(self) -> None:
@@ -144,7 +143,7 @@ class Platform:
     def _worker(self, candidate: str) -> Usage:
         result = self._work / "result.json"
         usage = timed(
-            [sys.executable, str(HERE / "cluster_worker.py"), candidate, str(self._given), str(result)], env={}
+            [sys.executable, str(HERE / "cluster_worker.py"), candidate, str(self.given), str(result)], env={}
         )
         self.inside.setdefault(candidate, []).append(json.loads(result.read_text()))
         return usage

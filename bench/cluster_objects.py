@@ -1,17 +1,25 @@
-"""The objects: 10,000 in 50 kinds, 40 of them custom resources, seeded, of the size that such objects have in life.
+"""Makes the objects: 10,000 in 50 kinds, 40 of them custom resources, seeded, as large as such objects are in life.
 
 Created like in life too, by a client with a field manager, so that each carries its managedFields.
+
+`cluster_objects.py OPTIONS.json full|quick`: a process of its own, for the peak memory of a process that starts others
+counts as theirs.
 """
 
 import base64
 import random
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from drkeeper.systems._kubernetes.api import Cluster
-from drkeeper.systems._kubernetes.kinds import ResourceKind
+from drkeeper.systems._kubernetes.options import Options
+
+if TYPE_CHECKING:
+    from drkeeper.systems._kubernetes.api import Cluster
+    from drkeeper.systems._kubernetes.kinds import ResourceKind
 
 GROUP = "bench.example"
 NAMESPACES = 20
@@ -45,8 +53,9 @@ class Amount:
         return NAMESPACES + self.custom_kinds + self.each * (self.custom_kinds + len(BUILT_IN))
 
 
-FULL = Amount(custom_kinds=40, each=207)
+FULL = Amount(custom_kinds=40, each=208)
 QUICK = Amount(custom_kinds=4, each=20)
+AMOUNTS = {"full": FULL, "quick": QUICK}
 
 
 def labels(amount: Amount) -> list[str]:
@@ -56,7 +65,7 @@ def labels(amount: Amount) -> list[str]:
     return ["namespaces", "customresourcedefinitions.apiextensions.k8s.io", *built_in, *custom]
 
 
-def make(cluster: Cluster, amount: Amount) -> None:
+def make(cluster: "Cluster", amount: Amount) -> None:
     """Create all; returns when the last CRD is served and the last object is stored."""
     for number in range(NAMESPACES):
         _create(cluster, "/api/v1/namespaces", _named("v1", "Namespace", _namespace(number)))
@@ -69,7 +78,7 @@ def make(cluster: Cluster, amount: Amount) -> None:
             pass
 
 
-def _objects(kinds: dict[str, ResourceKind], amount: Amount) -> Iterator[tuple[str, Manifest]]:
+def _objects(kinds: "dict[str, ResourceKind]", amount: Amount) -> Iterator[tuple[str, Manifest]]:
     source = random.Random(20261123)
     for label in labels(amount)[2:]:
         kind = kinds[label]
@@ -79,11 +88,11 @@ def _objects(kinds: dict[str, ResourceKind], amount: Amount) -> Iterator[tuple[s
             yield kind.path(namespace), manifest | _body(kind.kind, number, source)
 
 
-def _create(cluster: Cluster, path: str, manifest: Manifest) -> None:
+def _create(cluster: "Cluster", path: str, manifest: Manifest) -> None:
     cluster.request("POST", path, body=manifest, params={"fieldManager": "kubectl-client-side-apply"})
 
 
-def _wait_for_kinds(cluster: Cluster, amount: Amount) -> None:
+def _wait_for_kinds(cluster: "Cluster", amount: Amount) -> None:
     from drkeeper.clock import monotonic_seconds, sleep
 
     deadline = monotonic_seconds() + 120
@@ -216,3 +225,15 @@ def _definition(number: int) -> Manifest:
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     definition = _named("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{_plural(number)}.{GROUP}")
     return definition | {"spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]}}
+
+
+def main() -> None:
+    from drkeeper.systems._kubernetes.api import Cluster
+
+    _, given, amount = sys.argv
+    with Cluster.open(Options.model_validate_json(Path(given).read_text())) as cluster:
+        make(cluster, AMOUNTS[amount])
+
+
+if __name__ == "__main__":
+    main()
