@@ -39,6 +39,7 @@ def conninfo(options: Options, database: str) -> str:
     files = {"sslrootcert": tls.ca, "sslcert": tls.cert, "sslkey": tls.key}
     words: dict[str, Any] = {
         "host": options.host,
+        "hostaddr": "",  # given, so that PGHOSTADDR or a service file cannot lead us to another server
         "port": options.port,
         "user": options.user,
         "dbname": database,
@@ -57,6 +58,7 @@ def environment(options: Options, *, settings: dict[str, str] | None = None) -> 
         env["PGPASSWORD"] = options.password.get_secret_value()
     if options.passfile is not None:
         env["PGPASSFILE"] = str(options.passfile)
+    env["PGHOSTADDR"] = ""  # as in `conninfo`, of which these programs keep only what is not empty
     env["PGOPTIONS"] = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
     return env
 
