@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
-from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 from drkeeper import catalog, clock, prune
@@ -91,7 +90,6 @@ def back_up(
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
-            Thread(target=_warm_up, name="warm-up", daemon=True).start()
             point = take_point(
                 sources,
                 policy=policy.name,
@@ -101,6 +99,7 @@ def back_up(
                 progress=progress,
                 stop=stop,
                 before_commit=carry_runbook,
+                meanwhile=_warm_up,
             )
         return Backed(point=point, lacking=_copy_out(vault, lease, progress))
 

@@ -65,6 +65,7 @@ def take_point(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     before_commit: Callable[[RecoveryPoint], None] = lambda _: None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> RecoveryPoint:
     """Take one recovery point and commit it.
 
@@ -77,6 +78,7 @@ def take_point(
         progress: Told of every block.
         stop: Set from elsewhere to end the backup; nothing is committed then.
         before_commit: Called with the point when all its bytes are stored (its runbook is written then).
+        meanwhile: Called once all systems are frozen, while their bytes come in.
 
     Raises:
         CaptureFailed: Every single system failed; nothing was committed.
@@ -86,7 +88,7 @@ def take_point(
     started_at, started = clock.now(), clock.monotonic_seconds()
     with ExitStack() as stack, stopped_by(stop):
         opened = [_freeze(name, source, stack) for name, source in sources.items()]
-        records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop))
+        records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop), meanwhile)
     if all(record.status == "failed" for record in records):
         raise CaptureFailed(
             "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records),
@@ -135,10 +137,11 @@ def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
     return opened
 
 
-def _capture_all(opened: list[_Opened], sink: _Sink) -> list[SystemRecord]:
+def _capture_all(opened: list[_Opened], sink: _Sink, meanwhile: Callable[[], None]) -> list[SystemRecord]:
     pool = ThreadPoolExecutor(max_workers=max(1, len(opened)), thread_name_prefix="capture")
     try:
         futures = [pool.submit(_capture, one, sink) for one in opened]
+        meanwhile()
         while not sink.stop.is_set() and wait(futures, timeout=STOP_SECONDS).not_done:
             pass
         if sink.stop.is_set():
@@ -169,6 +172,7 @@ def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
                 raise Interrupted("interrupted; nothing was committed") from error
             opened.error = _one_line(error)
     elapsed = round(clock.monotonic_seconds() - opened.started, 3)
+    log = get_logger().bind(system=system.name, kind=system.kind)
     if opened.error:
         log.error("system failed", step="capture", error=opened.error, elapsed_seconds=elapsed)
         return SystemRecord(

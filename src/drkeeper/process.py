@@ -47,11 +47,34 @@ def read_output(
         ToolMissing: The program is not installed.
         CaptureFailed: It stalled, exited with another code, or by a signal; the message carries the end of its stderr.
     """
+    with begun_output(argv, env=env, block_bytes=block_bytes, stall_seconds=stall_seconds) as blocks:
+        yield from blocks
+
+
+@contextmanager
+def begun_output(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    block_bytes: int | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> Iterator[Iterator[bytes]]:
+    """The blocks of `read_output`, of a program that starts now and not when the first one is asked for.
+
+    Closing the blocks ends the program, as leaving the context does.
+    """
     with running(argv, env=env, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - asked for with PIPE
         _enlarge(process.stdout)
-        held = b""
-        pace = Pace()
+        yield _blocks(process, argv, block_bytes, stall_seconds)
+
+
+def _blocks(
+    process: subprocess.Popen[bytes], argv: Sequence[str], block_bytes: int | None, stall_seconds: float
+) -> Iterator[bytes]:
+    held = b""
+    pace = Pace()
+    try:
         while block := _read_block(process, argv, block_bytes or pace.block_bytes, stall_seconds):
             if held:
                 given_at = clock.monotonic_seconds()
@@ -61,6 +84,8 @@ def read_output(
         check_exit(process, argv)
         if held:
             yield held
+    finally:
+        _end(process)
 
 
 def _enlarge(pipe: IO[bytes]) -> None:

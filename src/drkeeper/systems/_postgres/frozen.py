@@ -13,7 +13,7 @@ from psycopg import sql
 
 from drkeeper.errors import CaptureFailed, Interrupted, Refused, SystemUnreachable
 from drkeeper.facts import Facts
-from drkeeper.process import read_output
+from drkeeper.process import begun_output, read_output
 from drkeeper.systems import Stream
 from drkeeper.systems._postgres import facts as facts_of
 from drkeeper.systems._postgres.connect import (
@@ -55,13 +55,25 @@ class View:
 
 
 class FrozenPostgres:
-    """The views, their streams, and their facts, which a thread gathers while the streams are read."""
+    """The views, their streams, and their facts, which a thread gathers while the streams are read.
 
-    def __init__(self, options: Options, tools: Tools, views: tuple[View, ...], counting: Future[Facts]) -> None:
+    The first dump is begun with the freeze: pg_dump looks at catalogs for 0.2 s before its first byte.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        tools: Tools,
+        views: tuple[View, ...],
+        *,
+        counting: Future[Facts],
+        first_dump: Iterator[bytes],
+    ) -> None:
         self._options = options
         self._tools = tools
         self._views = views
         self._counting = counting
+        self._first_dump = first_dump
         self.as_of = views[0].as_of
         self.tools = {"pg_dump": tools.version}
 
@@ -76,10 +88,14 @@ class FrozenPostgres:
         for view in self._views:
             yield Stream(
                 dump_name(view.database),
-                _dump(self._options, self._tools, view),
+                self._first_dump if view is self._views[0] else self._dump(view),
                 size_hint_bytes=view.size_hint_bytes,
                 restore_hint="pg_restore --create --exit-on-error -d postgres",
             )
+
+    def _dump(self, view: View) -> Iterator[bytes]:
+        with _begun_dump(self._options, self._tools, view) as blocks:
+            yield from blocks
 
     def facts(self) -> Facts:
         """Waits for the counting to end; sequences are read again, so that those that moved get bounds.
@@ -127,7 +143,8 @@ def frozen(options: Options) -> Iterator[FrozenPostgres]:
         pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="facts"))
         counting = pool.submit(_count_all, options, views, version, lambda: leaving.is_set() or stop.is_set())
         stack.callback(leaving.set)
-        yield FrozenPostgres(options, tools, views, counting)
+        first_dump = stack.enter_context(_begun_dump(options, tools, views[0]))
+        yield FrozenPostgres(options, tools, views, counting=counting, first_dump=first_dump)
 
 
 def _open(connection: Connection) -> tuple[str, datetime]:
@@ -221,14 +238,16 @@ def _globals(options: Options, tools: Tools) -> Iterator[bytes]:
     return _explained(read_output(argv, env=environment(options)), options)
 
 
-def _dump(options: Options, tools: Tools, view: View) -> Iterator[bytes]:
+@contextmanager
+def _begun_dump(options: Options, tools: Tools, view: View) -> Iterator[Iterator[bytes]]:
     argv = [tools.path("pg_dump"), "-Fc", "-Z0", "--no-password", "--snapshot", view.snapshot]
     argv += [f"--lock-wait-timeout={options.lock_timeout_seconds}s"]
     for schema, table in view.left_empty:
         argv += ["--exclude-table-data", sql.Identifier(schema, table).as_string(None)]
     argv += ["--dbname", conninfo(options, view.database)]
     settings = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-    return _explained(read_output(argv, env=environment(options, settings=settings)), options)
+    with begun_output(argv, env=environment(options, settings=settings)) as blocks:
+        yield _explained(blocks, options)
 
 
 REMEDIES = (
