@@ -166,9 +166,11 @@ def _read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
 
 def _remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Check]:
     for name, server in sorted(servers.items()):
-        process_id, port = server.process_id, server.port
+        process_ids, port = server.process_ids, server.port
         server.stop()
-        yield _proof(f"{name}.process", gone=not Path(f"/proc/{process_id}").exists(), what=f"process {process_id}")
+        for process_id in process_ids:
+            gone = not Path(f"/proc/{process_id}").exists()
+            yield _proof(f"{name}.process", gone=gone, what=f"process {process_id}")
         yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
         shutil.rmtree(server.folder, ignore_errors=True)
         yield _proof(f"{name}.folder", gone=not server.folder.exists(), what="the server's data folder")

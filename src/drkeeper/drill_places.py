@@ -4,15 +4,17 @@ A system of kind kubernetes needs a control plane, which not every machine has. 
 policy names serves, and without one the live API server is asked what it would do (a dry run: nothing is created).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import cast
 
-from drkeeper.errors import DrkeeperError, ToolMissing
-from drkeeper.facts import Check
+from drkeeper.errors import DrkeeperError, Interrupted, ToolMissing
+from drkeeper.facts import Check, Facts
+from drkeeper.recovery_point import SystemRecord
 from drkeeper.sandbox import SandboxServer, start_sandbox
-from drkeeper.systems import System, load_kind
+from drkeeper.systems import Streams, System, load_kind
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,54 @@ class Fallback:
     words: str
     admit: Callable[[], None] = lambda: None
     clear: Callable[[], None] | None = None
+
+
+class AskedOnly:
+    """A system that a drill only asks what it would do; whatever it answers, nothing is proven by it.
+
+    A refusal (an account that may only read, say) is told and costs the other systems nothing.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.name = system.name
+        self.kind = system.kind
+        self._system = system
+        self._refusals: list[str] = []
+
+    def preflight(self, record: SystemRecord) -> Iterable[Check]:
+        """What the server says would stop a restore, none of it an error of the drill."""
+        for check in self._system.preflight(record):
+            if check.verdict == "failed":
+                self._refusals.append(f"{check.subject}: {check.detail}")
+            yield check.model_copy(update={"severity": "warning"})
+
+    def load(self, record: SystemRecord, streams: Streams, staging: str) -> None:
+        """Ask."""
+        self._ask(lambda: self._system.load(record, streams, staging))
+
+    def switch(self, record: SystemRecord, staging: str) -> None:
+        """Ask, where the load was not refused."""
+        if not self._refusals:
+            self._ask(lambda: self._system.switch(record, staging))
+
+    def facts(self, witness: Facts | None = None) -> Facts:
+        """None that count: what is live is not what was restored."""
+        return self._system.facts(witness)
+
+    def verify(self, record: SystemRecord, streams: Streams) -> Iterable[Check]:
+        """What the server said."""
+        del record, streams
+        said = "; ".join(self._refusals)
+        detail = f"the server was only asked, and refused: {said}" if said else "the server was only asked: it agrees"
+        yield Check(subject="dry-run", verdict="not checked", detail=detail)
+
+    def _ask(self, question: Callable[[], None]) -> None:
+        try:
+            question()
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            self._refusals.append(str(error))
 
 
 @dataclass
@@ -73,7 +123,8 @@ class Places:
     def open(self, name: str, kind: str) -> System:
         """The system that is restored into."""
         if name not in self.servers:
-            return self.fallbacks[name].open()
+            fallback = self.fallbacks[name]
+            return cast("System", AskedOnly(fallback.open())) if fallback.clear is None else fallback.open()
         model = load_kind(kind).options
         options: dict[str, object] = {**self.carried.get(name, {}), **self.servers[name].options}
         if "scratch" in model.model_fields:

@@ -26,6 +26,11 @@ class SandboxServer(Protocol):
         ...
 
     @property
+    def process_ids(self) -> tuple[int, ...]:
+        """Of all servers that were started for it."""
+        ...
+
+    @property
     def port(self) -> int:
         """On which it listens, on 127.0.0.1."""
         ...

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from drkeeper.clock import monotonic_seconds, sleep
 from drkeeper.errors import SystemUnreachable, ToolMissing
 from drkeeper.sandbox import _kubernetes_programs as programs
-from drkeeper.sandbox._files import end, free_port, kill_tree
+from drkeeper.sandbox._files import Guard, end, free_port, guarded, kill_tree
 
 if TYPE_CHECKING:
     from drkeeper.sandbox._credentials import Authority
@@ -52,6 +52,7 @@ class ControlPlane:
     _commands: Mapping[str, Sequence[str]]
     _authority: "Authority"
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _guards: dict[str, Guard] = field(default_factory=dict)
 
     @property
     def process_id(self) -> int:
@@ -72,19 +73,27 @@ class ControlPlane:
         """End all servers in order, wait for their exit, and leave the folder; stopping twice is fine."""
         for process in reversed(self._processes.values()):
             end(process, STOP_SECONDS)
+        self.leave()
 
     def kill(self) -> None:
         """Kill -9 of all servers; the folder stays as it is."""
         for process in reversed(self._processes.values()):
             kill_tree(process)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let those that run outlive this process."""
+        for guard in self._guards.values():
+            guard.let_go()
 
     def stop_api_server(self, *, by_force: bool = False) -> None:
         """End the API server alone; etcd and the controllers go on."""
-        process = self._processes["kube-apiserver"]
+        process, guard = self._processes["kube-apiserver"], self._guards["kube-apiserver"]
         if by_force:
             kill_tree(process)
         else:
             end(process, STOP_SECONDS)
+        guard.let_go()
 
     def start_api_server(self) -> None:
         """Start the API server again, on the same port and data, and wait until it is ready."""
@@ -161,6 +170,7 @@ class ControlPlane:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+        self._guards[name] = guarded(self._processes[name])
 
     def came_up(self) -> bool:
         """Start all servers and wait until they are ready; False where another process took a port meanwhile."""

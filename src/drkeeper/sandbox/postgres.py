@@ -78,6 +78,11 @@ class PostgresServer:
         return self._process.pid
 
     @property
+    def process_ids(self) -> tuple[int, ...]:
+        """There is one; its children end with it."""
+        return (self.process_id,)
+
+    @property
     def port(self) -> int:
         """On 127.0.0.1."""
         return int(str(self.options["port"]))

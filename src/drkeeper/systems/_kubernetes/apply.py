@@ -7,6 +7,7 @@ whole is simply done again. (`docs/adr/0103-restore-by-server-side-apply.md`)
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import BinaryIO
 
 from drkeeper.errors import DrkeeperError, LoadFailed, SystemUnreachable
@@ -73,6 +74,8 @@ class Restoration:
         try:
             if self._options.hold and not self._options.dry_run and self._options.existing == "update":
                 hold_live(self._cluster, self.served, wanted)
+            if not self._options.dry_run:
+                self._make_namespaces(wanted)
             for wave in waves(wanted):
                 self._wave(wave)
             if not self._options.dry_run:
@@ -91,6 +94,19 @@ class Restoration:
             self.outcome.skipped[target] = "left out by a transform"
         for entry, words in missing(index, self.served):
             self.outcome.skipped[entry.target] = words
+
+    def _make_namespaces(self, wanted: Sequence[Entry]) -> None:
+        """Namespaces that are neither here nor in the point: a policy of single namespaces does not capture them.
+
+        Nothing is said where we may not make one: the objects in it are refused then, each in the server's words.
+        """
+        kind = self._namespaces()
+        brought = {entry.target.name for entry in wanted if entry.target.kind == "Namespace"}
+        for name in sorted({entry.target.namespace for entry in wanted} - brought - {""}):
+            if self._live.find(Identity("", "Namespace", "", name), kind) is None and kind is not None:
+                with suppress(ApiError):
+                    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+                    self._live.note(self._cluster.apply(kind.path(None, name), body))
 
     def _wave(self, wave: Sequence[Entry]) -> None:
         namespaces = sorted({entry.target.namespace for entry in wave if entry.target.namespace})

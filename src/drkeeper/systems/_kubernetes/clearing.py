@@ -68,7 +68,7 @@ def _delete_all(cluster: Cluster, options: Options, *, since: float) -> Iterator
     cluster.forget_kinds()
     let_go = clock.monotonic_seconds() > since + FINALIZER_SECONDS
     for kind in reversed(selected(cluster.kinds(), options)):
-        for item in list(put_there(cluster, kind)):
+        for item in list(put_there(cluster, kind, options)):
             metadata = item["metadata"]
             path = kind.path(metadata.get("namespace"), metadata["name"])
             yield path

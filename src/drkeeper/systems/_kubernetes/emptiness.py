@@ -9,6 +9,7 @@ from drkeeper.systems._kubernetes.conflicts import OURS
 from drkeeper.systems._kubernetes.identities import Manifest
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.places import live_places
 from drkeeper.systems._kubernetes.selection import HEARTBEAT
 
 # What runs there came with the cluster: its DNS, its network.
@@ -27,18 +28,19 @@ def is_empty(options: Options) -> bool:
     """
     try:
         with Cluster.open(options) as cluster:
-            return not any(any(put_there(cluster, kind)) for kind in selected(cluster.kinds(), options))
+            return not any(any(put_there(cluster, kind, options)) for kind in selected(cluster.kinds(), options))
     except ApiError as error:
         raise translated(error) from error
 
 
-def put_there(cluster: Cluster, kind: ResourceKind) -> Iterator[Manifest]:
+def put_there(cluster: Cluster, kind: ResourceKind, options: Options) -> Iterator[Manifest]:
     """The objects of a kind that somebody has put into the cluster, those that are being deleted among them."""
     rules = [rule for rule in derived.rules_for(kind.group, kind.kind) if rule.name != derived.GOING]
-    for page in cluster.pages(kind.path()):
-        for item in page.items:
-            if not _came_with_the_cluster(item) and not any(rule.applies(item) for rule in rules):
-                yield item
+    for namespace in live_places(kind, options):
+        for page in cluster.pages(kind.path(namespace)):
+            for item in page.items:
+                if not _came_with_the_cluster(item) and not any(rule.applies(item) for rule in rules):
+                    yield item
 
 
 def _came_with_the_cluster(item: Manifest) -> bool:

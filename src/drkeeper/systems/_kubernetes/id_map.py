@@ -11,6 +11,7 @@ from drkeeper.systems._kubernetes.api import ApiError, Cluster, translated
 from drkeeper.systems._kubernetes.documents import object_path
 from drkeeper.systems._kubernetes.kinds import selected
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.places import live_places
 
 UIDS = "uids.tsv"
 
@@ -42,7 +43,8 @@ def _live_uids(options: Options) -> dict[str, str]:
             return {
                 object_path(item): str(item["metadata"]["uid"])
                 for kind in selected(cluster.kinds(), options)
-                for page in cluster.pages(kind.path())
+                for namespace in live_places(kind, options)
+                for page in cluster.pages(kind.path(namespace))
                 for item in page.items
             }
     except ApiError as error:
