@@ -176,7 +176,7 @@ def largest_frame_of_all_points(platform):
         }
         for point in catalog.list_points(vault).points
     ]
-    files = [file for file in (platform.folder / "vault/here/frames").rglob("*.age")]
+    files = list((platform.folder / "vault/here/frames").rglob("*.age"))
     common = [file for file in files if file.name.split(".")[0] in set.intersection(*frames)]
     return max(common, key=lambda file: file.stat().st_size).name
 
