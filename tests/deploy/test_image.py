@@ -47,8 +47,9 @@ def test_the_base_is_a_name_and_nothing_is_fetched_by_url(stages):
     assert not re.search(r"https?://|curl|wget|ADD ", CONTAINERFILE.read_text())
 
 
-def test_the_base_has_the_python_that_tests_run_on(stages):
-    assert f"python:{sys.version_info.major}.{sys.version_info.minor}-" in stages[-1].base
+def test_the_base_has_a_python_that_we_support(stages):
+    supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert re.search(r"python:(3\.\d+)-", stages[-1].base)[1] in supported
 
 
 def test_the_user_is_a_number_that_is_not_root_and_has_a_name(stages):
