@@ -75,7 +75,7 @@ def written(manifest: dict, folder: Path) -> Path:
 
 
 class TestRealSops:
-    @pytest.mark.parametrize("identity", [FIRST, SECOND])
+    @pytest.mark.parametrize("identity", [FIRST, SECOND], ids=["first", "second"])
     def test_each_recipient_decrypts_the_rendered_file(self, tmp_path, identity):
         recipients = (str(FIRST.to_public()), str(SECOND.to_public()))
         path = written(sops.encrypt(secret(), options(recipients=recipients)), tmp_path)
@@ -252,6 +252,7 @@ class TestPolicy:
             ("ssh-ed25519 AAAA", "not an age public key"),
             ("age1yubikey1qxxxx", "not an age public key"),
         ],
+        ids=["no checksum", "cut", "ssh", "plugin"],
     )
     def test_a_bad_recipient_is_refused(self, recipient, why):
         with pytest.raises(PolicyInvalid, match=why):
