@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,14 +77,14 @@ INSTALL_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
-def installed(stages, tmp_path_factory):
+def installed(stages):
     """What the build stage leaves, in another place, owned by root and writable by nobody else."""
     if os.geteuid():
         pytest.skip("only root can run things as another user")
     python = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/local/bin:/usr/bin")
     if python is None:
         pytest.skip("no Python of this version that another user could run")
-    folder = tmp_path_factory.mktemp("image")
+    folder = Path(tempfile.mkdtemp(prefix="drkeeper-image-"))  # where another user may go too
     places = {BUILD_FOLDER: str(folder / "src"), INSTALLED_FOLDER: str(folder / "opt")}
     for each in stages[0].all("COPY"):
         target = Path(_mapped(each.words[-1], places))
@@ -97,8 +98,7 @@ def installed(stages, tmp_path_factory):
             pytest.skip("no package registry can be reached")
         assert not done.returncode, done.stdout + done.stderr
     shutil.rmtree(places[BUILD_FOLDER])  # it is not in the image
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
+    folder.chmod(0o755)
     yield Path(places[INSTALLED_FOLDER])
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -118,11 +118,9 @@ def _copy(source, target, *, into):
 
 
 @pytest.fixture
-def run(installed, tmp_path_factory):
+def run(installed):
     """Runs a program of the image as its user, who may write below TMPDIR only."""
-    scratch = tmp_path_factory.mktemp("tmp")
-    for parent in [scratch, *scratch.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
+    scratch = Path(tempfile.mkdtemp(prefix="drkeeper-image-tmp-"))
     os.chown(scratch, USER, USER)
     environment = {"PATH": f"{installed}/bin:/usr/bin:/bin", "TMPDIR": str(scratch), "HOME": str(scratch)}
 
@@ -141,7 +139,8 @@ def run(installed, tmp_path_factory):
         )
 
     call.scratch = scratch
-    return call
+    yield call
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 @pytest.mark.slow
