@@ -310,3 +310,14 @@ def test_keys_that_do_not_fit_are_told_apart_and_never_shown(control_plane):
         assert checks[subject].remedy
         assert other not in str(checks[subject])
     assert "2 of 2" in checks["secrets.recipients"].detail
+
+
+@pytest.mark.parametrize(
+    ("more", "told"), [({}, True), ({"exclude_kinds": ("secrets",)}, False), ({"kinds": ("configmaps",)}, False)]
+)
+def test_secrets_that_nobody_said_how_to_keep_are_told_of(control_plane, more, told):
+    checks = by_subject(Options(kubeconfig=control_plane.kubeconfig, **more))
+    assert ("secrets" in checks) is told
+    if told:
+        assert checks["secrets"].severity == "warning"
+        assert "exclude_kinds: [secrets]" in checks["secrets"].remedy

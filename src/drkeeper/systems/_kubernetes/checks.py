@@ -25,7 +25,7 @@ from drkeeper.systems._kubernetes import deprecations, reviews
 from drkeeper.systems._kubernetes.api import ApiError, Cluster, translated
 from drkeeper.systems._kubernetes.connection import Connection
 from drkeeper.systems._kubernetes.git_remote import Remote
-from drkeeper.systems._kubernetes.kinds import selected
+from drkeeper.systems._kubernetes.kinds import matches, selected
 from drkeeper.systems._kubernetes.options import GitOptions, Options, SecretsOptions
 from drkeeper.systems._kubernetes.permissions import questions, rules_for_backup, rules_for_beat
 
@@ -45,6 +45,21 @@ def probe(options: Options) -> Iterator[Check]:
         yield from _keys(options.secrets)
 
 
+def _means_secrets(options: Options) -> bool:
+    return matches("secrets", options.kinds) and not matches("secrets", options.exclude_kinds)
+
+
+def _no_secrets() -> Check:
+    """Whoever has not said that Secrets are to be left out should know that they are."""
+    return Check(
+        subject="secrets",
+        verdict="failed",
+        severity="warning",
+        detail="Secrets are not captured: the policy does not say how to encrypt them",
+        remedy="set secrets.recipients and secrets.key, or leave them out on purpose with exclude_kinds: [secrets]",
+    )
+
+
 def _cluster(options: Options) -> Iterator[Check]:
     try:
         with Cluster.open(options) as cluster, closing(Connection(options)) as connection:
@@ -54,6 +69,8 @@ def _cluster(options: Options) -> Iterator[Check]:
                 return
             kinds = cluster.kinds()
             yield from _broken(cluster.broken_groups)
+            if options.secrets is None and _means_secrets(options):
+                yield _no_secrets()
             needed = questions(rules_for_backup(options, kinds))
             marks = questions(rules_for_beat(options))
             yield from reviews.checks(
