@@ -156,7 +156,6 @@ def _capture_all(opened: list[_Opened], sink: _Sink, meanwhile: Callable[[], Non
 
 def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:
     system, frozen = opened.source.system, opened.frozen
-    log = get_logger().bind(system=system.name, kind=system.kind)
     streams: list[StreamRecord] = []
     facts, tools = Facts(), {}
     noticed: tuple[Check, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any
 from drkeeper.systems._kubernetes.hold import HELD_KINDS
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.places import live_places
 from drkeeper.systems._kubernetes.selection import HEARTBEAT
 
 CAPTURE_VERBS = ("list",)
@@ -129,16 +130,10 @@ def _places(options: Options, kind: ResourceKind) -> tuple[str | None, ...]:
     return options.namespaces if kind.namespaced and options.namespaces is not None else (None,)
 
 
-def _target_places(options: Options, kind: ResourceKind) -> Iterator[str | None]:
-    """Where objects of a kind are restored to."""
-    for namespace in _places(options, kind):
-        yield options.namespace_map.get(namespace, namespace) if namespace is not None else None
-
-
 def _for_restored(options: Options, kinds: tuple[ResourceKind, ...]) -> Iterator[Access]:
     for kind in selected(kinds, options):
         granting = GRANTING.get(kind.plural, ()) if kind.group == RBAC else ()
-        for namespace in _target_places(options, kind):
+        for namespace in live_places(kind, options):
             for verb in (*RESTORE_VERBS, *granting):
                 yield Access(namespace, kind.group, kind.plural, verb)
 
@@ -148,7 +143,7 @@ def _for_release(options: Options, kinds: tuple[ResourceKind, ...]) -> Iterator[
     for kind in kinds:
         if not kind.namespaced and not options.cluster_scoped:
             continue
-        for namespace in _target_places(options, kind):
+        for namespace in live_places(kind, options):
             if (kind.group, kind.kind) in HELD_KINDS or kind.label == "nodes":
                 yield Access(namespace, kind.group, kind.plural, "list")
             elif kind.label in {"endpoints", "services"}:
