@@ -19,7 +19,7 @@ from drkeeper.facts import Check, Verdict
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord
 from drkeeper.vault.index import FrameIndex, FrameSpan
-from drkeeper.vault.parallel import run_bounded
+from drkeeper.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 
 VERIFY_THREADS = 4

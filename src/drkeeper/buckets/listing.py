@@ -1,0 +1,149 @@
+"""List a bucket: present objects, or all versions, page by page.
+
+Pages are read with regular expressions: keys come percent-encoded (`encoding-type=url`), so nothing in a value looks
+like a tag; of 10,000 keys that costs 40 ms, where an XML parser takes ten times as long. Order is the server's own and
+is not that of bytes everywhere (SeaweedFS lists `a/b` before `a-b`): never merge two listings.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from html import unescape
+from urllib.parse import unquote
+
+from drkeeper.buckets.bucket import Bucket
+from drkeeper.buckets.errors import BytesDamaged
+
+OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
+VERSION = re.compile(rb"<(Version|DeleteMarker)>(.*?)</(?:Version|DeleteMarker)>", re.DOTALL)
+FIELD = re.compile(rb"<(Key|ETag|Size|LastModified|StorageClass|VersionId|IsLatest)>([^<]*)</")
+MORE = re.compile(
+    rb"<(IsTruncated|NextContinuationToken|NextKeyMarker|NextVersionIdMarker|NextUploadIdMarker)>([^<]*)</"
+)
+UPLOAD = re.compile(rb"<Upload>(.*?)</Upload>", re.DOTALL)
+UPLOAD_FIELD = re.compile(rb"<(Key|UploadId|Initiated)>([^<]*)</")
+ENCODED = re.compile(rb"<EncodingType>url</EncodingType>", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One present object.
+
+    Attributes:
+        etag: Without quotes; of an object that came in parts it ends in `-N`.
+        modified_at: As the server writes it (ISO 8601, UTC); `moment` reads it.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_at: str
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, or a delete marker (no size and no ETag)."""
+
+    key: str
+    version_id: str
+    modified_at: str
+    is_latest: bool
+    is_marker: bool
+    size_bytes: int = 0
+    etag: str = ""
+    storage_class: str = ""
+
+
+def list_objects(bucket: Bucket, prefix: str = "") -> Iterator[Listed]:
+    """All present objects whose key begins with the prefix, which is taken as text and need not end in `/`."""
+    query = {"list-type": "2", "encoding-type": "url", "prefix": bucket.prefix + prefix}
+    while True:
+        body = bucket.request("GET", query=query).body
+        decode = _decoder(body, len(bucket.prefix))
+        for found in OBJECT.finditer(body):
+            fields = dict(FIELD.findall(found[1]))
+            yield Listed(
+                key=decode(fields[b"Key"]),
+                size_bytes=int(fields[b"Size"]),
+                etag=_etag(fields.get(b"ETag", b"")),
+                modified_at=fields[b"LastModified"].decode(),
+                storage_class=fields.get(b"StorageClass", b"").decode(),
+            )
+        more = dict(MORE.findall(body))
+        if more.get(b"IsTruncated") != b"true":
+            _insist_whole(bucket, body, b"</ListBucketResult>")
+            return
+        query = {**query, "continuation-token": unescape(more[b"NextContinuationToken"].decode())}
+
+
+def list_versions(bucket: Bucket, prefix: str = "") -> Iterator[Version]:
+    """All versions and delete markers of objects whose key begins with the prefix; of one key the newest first."""
+    query = {"versions": "", "encoding-type": "url", "prefix": bucket.prefix + prefix}
+    while True:
+        body = bucket.request("GET", query=query).body
+        decode = _decoder(body, len(bucket.prefix))
+        for found in VERSION.finditer(body):
+            fields = dict(FIELD.findall(found[2]))
+            yield Version(
+                key=decode(fields[b"Key"]),
+                version_id=fields.get(b"VersionId", b"null").decode(),
+                modified_at=fields[b"LastModified"].decode(),
+                is_latest=fields[b"IsLatest"] == b"true",
+                is_marker=found[1] == b"DeleteMarker",
+                size_bytes=int(fields.get(b"Size", b"0")),
+                etag=_etag(fields.get(b"ETag", b"")),
+                storage_class=fields.get(b"StorageClass", b"").decode(),
+            )
+        more = dict(MORE.findall(body))
+        if more.get(b"IsTruncated") != b"true":
+            _insist_whole(bucket, body, b"</ListVersionsResult>")
+            return
+        marker = _decoder(body, 0)(more[b"NextKeyMarker"])
+        query = {**query, "key-marker": marker, "version-id-marker": more.get(b"NextVersionIdMarker", b"").decode()}
+
+
+def list_uploads(bucket: Bucket, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Key, upload id and beginning of each upload in parts that has not ended."""
+    query = {"uploads": "", "encoding-type": "url", "prefix": bucket.prefix + prefix}
+    while True:
+        body = bucket.request("GET", query=query).body
+        decode = _decoder(body, len(bucket.prefix))
+        for found in UPLOAD.finditer(body):
+            fields = dict(UPLOAD_FIELD.findall(found[1]))
+            yield decode(fields[b"Key"]), unescape(fields[b"UploadId"].decode()), fields[b"Initiated"].decode()
+        more = dict(MORE.findall(body))
+        if more.get(b"IsTruncated") != b"true":
+            _insist_whole(bucket, body, b"</ListMultipartUploadsResult>")
+            return
+        marker = _decoder(body, 0)(more[b"NextKeyMarker"])
+        query = {**query, "key-marker": marker, "upload-id-marker": more.get(b"NextUploadIdMarker", b"").decode()}
+
+
+def moment(text: str) -> datetime:
+    """The time that a listing names, aware, in UTC."""
+    return datetime.fromisoformat(text)
+
+
+def _decoder(body: bytes, skip: int) -> Callable[[bytes], str]:
+    """From a key as the page has it to the key without the bucket's prefix of that many characters."""
+    if not ENCODED.search(body):
+        return lambda value: unescape(value.decode())[skip:]
+    return lambda value: _percent_decoded(value)[skip:]
+
+
+def _percent_decoded(value: bytes) -> str:
+    """`+` is a space on AWS, which writes a plus as `%2B`."""
+    text = value.decode()
+    return unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
+
+
+def _etag(value: bytes) -> str:
+    return unescape(value.decode()).strip('"')
+
+
+def _insist_whole(bucket: Bucket, body: bytes, end: bytes) -> None:
+    """A page that was cut off must not pass for the last one: what it lacks would count as deleted."""
+    if not body.rstrip().endswith(end):
+        raise BytesDamaged(f"{bucket.url}: a listing came without its end")

@@ -1,0 +1,202 @@
+"""One request over HTTP, by libcurl: exact URLs, every header of the answer, time bounds, and an end when told to stop.
+
+Why libcurl and not urllib3, aiohttp or obstore: `docs/adr/0120-one-client-for-buckets.md` has the figures.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drkeeper.errors import Interrupted, ToolMissing
+
+CONNECT_SECONDS = 10.0
+LONG_SECONDS = 900.0
+HANDLES = 64
+BUFFER_BYTES = 256 << 10
+ABORT = 0x10000000  # CURL_READFUNC_ABORT
+
+
+class NoAnswer(Exception):
+    """The endpoint was not reached, was silent for too long, or hung up."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A body that does not fit into memory.
+
+    Attributes:
+        size_bytes: Sent as its length.
+        open: Gives the blocks; called again for each try.
+    """
+
+    size_bytes: int
+    open: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; names of headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Transport:
+    """Connections to one endpoint; may be used from several threads.
+
+    Attributes:
+        timeout_seconds: Bound of one request that moves no more than a part; of a longer one, bound of its silence.
+    """
+
+    timeout_seconds: float
+    ca_certificate: Path | None = None
+    _idle: list[Any] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Upload | None,
+        stop: threading.Event,
+        *,
+        long: bool = False,
+    ) -> Reply:
+        """Ask once, and read the whole answer, which must fit into memory.
+
+        Args:
+            method: GET, PUT …
+            url: Encoded.
+            headers: All of them.
+            body: Of the request.
+            stop: Ends the request when it is set.
+            long: Whether the server may be silent for minutes (it copies, or puts parts together).
+
+        Raises:
+            NoAnswer: The endpoint did not answer in time, or hung up.
+            Interrupted: `stop` was set.
+        """
+        import pycurl
+
+        handle = self._take()
+        answer = _Receiver()
+        sender = _Sender(body) if isinstance(body, Upload) else None
+        self._prepare(handle, method, url, headers, long=long or sender is not None)
+        handle.setopt(pycurl.HEADERFUNCTION, answer.header)
+        handle.setopt(pycurl.WRITEFUNCTION, answer.blocks.append)
+        handle.setopt(pycurl.NOPROGRESS, 0)
+        handle.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stop.is_set())
+        if sender is not None:
+            handle.setopt(pycurl.UPLOAD, 1)
+            handle.setopt(pycurl.READFUNCTION, sender.read)
+            handle.setopt(pycurl.INFILESIZE_LARGE, sender.size_bytes)
+        elif body is not None:
+            handle.setopt(pycurl.POSTFIELDS, body)
+        handle.setopt(pycurl.CUSTOMREQUEST, method)
+        try:
+            handle.perform()
+        except pycurl.error as error:
+            handle.close()  # its connection is in an unknown state
+            if sender is not None and sender.error is not None:
+                raise sender.error from error
+            if stop.is_set():
+                raise Interrupted("interrupted") from error
+            raise NoAnswer(str(error.args[1] or f"libcurl error {error.args[0]}")) from error
+        status = int(handle.getinfo(pycurl.RESPONSE_CODE))
+        self._give_back(handle)
+        return Reply(status, answer.headers, b"".join(answer.blocks))
+
+    def _prepare(self, handle: Any, method: str, url: str, headers: Mapping[str, str], *, long: bool) -> None:
+        import pycurl
+
+        handle.reset()
+        handle.setopt(pycurl.URL, url)
+        handle.setopt(pycurl.PATH_AS_IS, 1)
+        handle.setopt(pycurl.NOSIGNAL, 1)
+        handle.setopt(pycurl.BUFFERSIZE, BUFFER_BYTES)
+        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        # A header without a value takes away what libcurl would add by itself.
+        plain = {"expect": "", "accept": "", "content-type": "", **headers}
+        handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" if value else f"{name}:" for name, value in plain.items()])
+        handle.setopt(pycurl.NOBODY, method == "HEAD")
+        handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * min(CONNECT_SECONDS, self.timeout_seconds)))
+        bound = max(LONG_SECONDS, self.timeout_seconds)
+        if not long:
+            handle.setopt(pycurl.TIMEOUT_MS, int(1000 * self.timeout_seconds))
+        else:
+            handle.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+            handle.setopt(pycurl.LOW_SPEED_TIME, int(bound))
+        if url.startswith("https:"):
+            paths = ssl.get_default_verify_paths()
+            file = str(self.ca_certificate) if self.ca_certificate else paths.cafile
+            if file:
+                handle.setopt(pycurl.CAINFO, file)
+            elif paths.capath:
+                handle.setopt(pycurl.CAPATH, paths.capath)
+
+    def _take(self) -> Any:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return _new_handle()
+
+    def _give_back(self, handle: Any) -> None:
+        with self._lock:
+            if len(self._idle) < HANDLES:
+                self._idle.append(handle)
+                return
+        handle.close()
+
+
+class _Receiver:
+    """Takes an answer in; of several header blocks (100 Continue) the last one counts."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.blocks: list[bytes] = []
+
+    def header(self, line: bytes) -> None:
+        name, colon, value = line.partition(b":")
+        if colon:
+            self.headers[name.decode("latin-1").lower()] = value.strip().decode(errors="replace")
+        elif line.startswith(b"HTTP/"):
+            self.headers.clear()
+
+
+class _Sender:
+    """Gives a body out in the pieces that libcurl asks for."""
+
+    def __init__(self, upload: Upload) -> None:
+        self.size_bytes = upload.size_bytes
+        self.error: BaseException | None = None
+        self._blocks = upload.open()
+        self._rest = memoryview(b"")
+
+    def read(self, size: int) -> bytes | int:
+        try:
+            while not self._rest:
+                block = next(self._blocks, None)
+                if block is None:
+                    return b""
+                self._rest = memoryview(block)
+        except BaseException as error:  # noqa: BLE001 - raised again by `send`: it cannot pass through libcurl
+            self.error = error
+            return ABORT
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(piece)
+
+
+def _new_handle() -> Any:
+    try:
+        import pycurl
+    except ModuleNotFoundError as error:
+        raise ToolMissing(
+            "buckets need pycurl, which is not installed", hint="install it with `pip install 'drkeeper[objects]'`"
+        ) from error
+    return pycurl.Curl()
