@@ -1,0 +1,1 @@
+"""Buckets of model artifacts: inventories of a moment, and objects brought back as of one."""
