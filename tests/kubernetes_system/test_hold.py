@@ -314,7 +314,7 @@ def test_a_workload_whose_replicas_another_manager_owns_is_held_and_gets_the_oth
 
 
 def test_workloads_behind_webhooks_run_first_and_the_others_when_these_answer(control_plane, tmp_path) -> None:
-    """With a node, and a Pod that is made ready by hand: nothing runs Pods here."""
+    """With a node, and a Pod that is bound to it and made ready by hand: nothing runs Pods here."""
     where = "hold-5"
     guard = webhook("guard-of-hold", where, failurePolicy="Fail")
     objects = [
@@ -341,15 +341,21 @@ def test_workloads_behind_webhooks_run_first_and_the_others_when_these_answer(co
             time.sleep(2)
             assert http("GET", web)["spec"]["replicas"] == 0, "nobody answers for the webhook yet"
             assert http("GET", live_path(guard))["webhooks"][0]["failurePolicy"] == "Ignore"
-            ready = {"phase": "Running", "podIP": "192.0.2.7", "conditions": [{"type": "Ready", "status": "True"}]}
-            path = f"/api/v1/namespaces/{where}/pods/{pod}/status"
-            http("PATCH", path, {"status": ready}, content_type="application/merge-patch+json")
-            assert releasing.result(timeout=90) == 3
+            make_ready(http, f"/api/v1/namespaces/{where}/pods/{pod}", node="node-of-hold")
+            assert releasing.result(timeout=options.established_seconds / 2) == 3, "it did not wait in vain"
             assert http("GET", web)["spec"]["replicas"] == 3
             assert http("GET", live_path(guard))["webhooks"][0]["failurePolicy"] == "Fail"
         finally:
             http("DELETE", "/api/v1/nodes/node-of-hold")
             remove_webhook(control_plane)
+
+
+def make_ready(http: Http, pod: str, *, node: str) -> None:
+    """What a scheduler and a kubelet would do; a Pod without a node is no endpoint."""
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    http("POST", f"{pod}/binding", obj("v1", "Binding", pod.rpartition("/")[2], target=target))
+    ready = {"phase": "Running", "podIP": "192.0.2.7", "conditions": [{"type": "Ready", "status": "True"}]}
+    http("PATCH", f"{pod}/status", {"status": ready}, content_type="application/merge-patch+json")
 
 
 def await_pod(http: Http, where: str) -> str:
