@@ -40,6 +40,7 @@ class Bucket:
         url: Bucket and prefix, without secrets; for messages.
         endpoint: Scheme, host and port.
         prefix: What all keys of the policy's part of the bucket begin with; keys here and in listings are without it.
+        transport: Its connections.
         on_throttle: Called whenever the endpoint asks for fewer requests.
     """
 
@@ -56,7 +57,7 @@ class Bucket:
         self._base = parts.path + ("" if options.virtual_hosted else f"/{quote(self.name)}")
         self._credentials = credentials_for(options)
         self._signer = Signer(options.region, host)
-        self._transport = Transport(options.timeout_seconds, options.ca_certificate)
+        self.transport = Transport(options.timeout_seconds, options.ca_certificate)
         self._read_only = read_only
 
     def same_place(self, other: "Bucket") -> bool:
@@ -98,8 +99,6 @@ class Bucket:
             Interrupted: The work was told to stop.
             Refused: The bucket is open for reading only.
         """
-        if self._read_only and method not in READING:
-            raise Refused(f"{self.url} is open for reading only; {method} was not sent")
         what = f"{method} {key or '/'}"
         attempt = 0
         while True:
@@ -163,11 +162,23 @@ class Bucket:
         *,
         long: bool,
     ) -> Reply:
+        url, signed = self.signed(method, key, query, headers)
+        return self.transport.send(method, url, signed, body, current_stop(), long=long)
+
+    def signed(
+        self, method: str, key: str | None, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[str, dict[str, str]]:
+        """The URL of a request, and all headers to send with it.
+
+        Raises:
+            Refused: The bucket is open for reading only.
+        """
+        if self._read_only and method not in READING:
+            raise Refused(f"{self.url} is open for reading only; {method} was not sent")
         path = self._base + ("/" if key is None else f"/{_encoded(self.prefix + key)}")
         text = "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
-        signed = self._signer.headers(self._credentials(), method, path, text, headers, now=clock.now())
-        url = f"{self._site}{path}?{text}" if text else self._site + path
-        return self._transport.send(method, url, signed, body, current_stop(), long=long)
+        sent = self._signer.headers(self._credentials(), method, path, text, headers, now=clock.now())
+        return f"{self._site}{path}?{text}" if text else self._site + path, sent
 
 
 def _encoded(key: str) -> str:

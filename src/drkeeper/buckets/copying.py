@@ -13,7 +13,7 @@ from datetime import datetime
 from html import unescape
 from typing import Literal
 
-from drkeeper.buckets.bucket import RANGE_BYTES, Bucket
+from drkeeper.buckets.bucket import RANGE_BYTES, Answer, Bucket
 from drkeeper.buckets.described import (
     METADATA,
     STANDARD,
@@ -77,13 +77,17 @@ class Copied:
 
 
 class Copier:
-    """Copies objects from one bucket to another; may be used from several threads."""
+    """Copies objects from one bucket to another; may be used from several threads.
+
+    Attributes:
+        at_server: Whether both buckets are of one endpoint, which then copies by itself.
+    """
 
     def __init__(self, source: Bucket, replica: Bucket, pace: Pace | None = None) -> None:
         self.source = source
         self.replica = replica
         self.pace = pace or Pace()
-        self._at_server = source.same_place(replica)
+        self.at_server = source.same_place(replica)
         source.on_throttle = replica.on_throttle = self.pace.slow_down
 
     def copy(self, wanted: Wanted, *, into: str | None = None) -> Copied:
@@ -112,16 +116,16 @@ class Copier:
 
     def _once(self, wanted: Wanted, target: str) -> Copied:
         plain = wanted.etag and not is_multipart(wanted.etag)
-        if self._at_server and plain and wanted.size_bytes <= LARGEST_SINGLE_BYTES:
+        if self.at_server and plain and wanted.size_bytes <= LARGEST_SINGLE_BYTES:
             return self._at_once(wanted, target)
-        if not self._at_server and plain and wanted.size_bytes <= RANGE_BYTES:
+        if not self.at_server and plain and wanted.size_bytes <= RANGE_BYTES:
             return self._whole(wanted, target)
         with self.pace.slot():
             one = describe(self.source, wanted.key, version_id=wanted.version_id)
         if one.part_count or one.size_bytes > LARGEST_SINGLE_BYTES:
             return self._in_parts(one, target, part_sizes(self.source, one))
         seen = Wanted(one.key, one.size_bytes, one.etag, one.headers.get("x-amz-storage-class", ""), wanted.version_id)
-        if self._at_server:
+        if self.at_server:
             return self._at_once(seen, target)
         if one.size_bytes <= RANGE_BYTES:
             return self._whole(seen, target)
@@ -141,7 +145,7 @@ class Copier:
             if one.etag != wanted.etag:  # an endpoint that does not know If-Match
                 raise ObjectChanged(f"{self.source.url}: {wanted.key} was changed while it was copied")
             digest = hashlib.md5(answer.body, usedforsecurity=False).digest()
-            if len(answer.body) != one.size_bytes or (_is_digest(one, answer.headers) and digest.hex() != one.etag):
+            if len(answer.body) != one.size_bytes or (is_digest(one.etag, answer.headers) and digest.hex() != one.etag):
                 raise BytesDamaged(f"{self.source.url}: {wanted.key} did not arrive as it is")
             headers = {**self._headers(one), "content-md5": b64encode(digest).decode()}
             put = self.replica.request("PUT", target, headers=headers, body=answer.body)
@@ -181,7 +185,7 @@ class Copier:
         upload = begin(self.replica, target, source_etag=one.etag, sizes=sizes, headers=headers)
         starts = offsets(sizes)
         missing = [number for number in range(1, len(sizes) + 1) if number not in upload.done]
-        send = self._part_at_server if self._at_server else self._part
+        send = self._part_at_server if self.at_server else self._part
 
         def bring(number: int) -> tuple[int, str]:
             start = starts[number - 1]
@@ -192,7 +196,7 @@ class Copier:
             for number, etag in run_bounded(pool, bring, missing, at_once=PARTS_AT_ONCE):
                 upload.done[number] = etag
         etag = upload.complete()
-        verified: VerifiedBy = "etag" if etag == one.etag else "server" if self._at_server else "digest"
+        verified: VerifiedBy = "etag" if etag == one.etag else "server" if self.at_server else "digest"
         return Copied(one.key, one.size_bytes, etag, "", one.modified_at, verified)
 
     def _part(self, one: Described, target: str, query: dict[str, str], start: int, end: int) -> str:
@@ -213,7 +217,7 @@ class Copier:
             with self.pace.room(3 * RANGE_BYTES):
                 put = self.replica.request("PUT", target, query=query, body=Upload(end - start, blocks), long=True)
         etag = put.headers.get("etag", "").strip('"')
-        if len(etag) == MD5_DIGITS and not _encrypted(put.headers) and etag != digest.hexdigest():
+        if is_digest(etag, put.headers) and etag != digest.hexdigest():
             raise BytesDamaged(f"{self.replica.url}: a part of {target} arrived as {etag}, not as {digest.hexdigest()}")
         return etag
 
@@ -228,27 +232,36 @@ class Copier:
 
     def _at_once(self, wanted: Wanted, target: str) -> Copied:
         """By the server itself, with metadata and tags."""
-        headers = {
+        with self.pace.slot():
+            answer = self.replica.request("PUT", target, headers=self.server_headers(wanted), long=True)
+        return self.copied_at_server(wanted, answer)
+
+    def server_headers(self, wanted: Wanted) -> dict[str, str]:
+        """Of a request by which the server copies an object at once."""
+        return {
             "x-amz-copy-source": self.source.path_of(wanted.key, wanted.version_id),
             "x-amz-copy-source-if-match": f'"{wanted.etag}"',
+            **self.storage_class_headers(wanted.storage_class),
         }
-        storage_class = self.replica.options.storage_class or wanted.storage_class
-        if storage_class not in {"", STANDARD}:
-            headers["x-amz-storage-class"] = storage_class
-        with self.pace.slot():
-            answer = self.replica.request("PUT", target, headers=headers, long=True)
+
+    @staticmethod
+    def copied_at_server(wanted: Wanted, answer: Answer) -> Copied:
+        """What the answer to such a request says."""
         etag = _etag_in(answer.body)
         verified: VerifiedBy = "etag" if etag == wanted.etag else "server"
         version_id = answer.headers.get("x-amz-version-id", "")
         return Copied(wanted.key, wanted.size_bytes, etag, version_id, None, verified)
 
+    def storage_class_headers(self, of_original: str) -> dict[str, str]:
+        """That of the replica's options, else the original's; none for the usual one."""
+        chosen = self.replica.options.storage_class or of_original
+        return {"x-amz-storage-class": chosen} if chosen not in {"", STANDARD} else {}
+
     def _headers(self, one: Described) -> dict[str, str]:
         version = {"version_id": one.version_id} if one.version_id else {}
         tags = read_tags(self.source, one.key, **version) if one.tag_count else {}
-        headers = write_headers(one, tags)
-        if self.replica.options.storage_class:
-            headers["x-amz-storage-class"] = self.replica.options.storage_class
-        return headers
+        of_original = one.headers.get("x-amz-storage-class", "")
+        return {**write_headers(one, tags), **self.storage_class_headers(of_original)}
 
     def _verified(self, one: Described, headers: Mapping[str, str], digest: str) -> Copied:
         etag = headers.get("etag", "").strip('"')
@@ -263,9 +276,9 @@ def _version(version_id: str) -> dict[str, str]:
     return {"versionId": version_id} if version_id else {}
 
 
-def _is_digest(one: Described, headers: Mapping[str, str]) -> bool:
-    """Whether the ETag is the MD5 of the bytes."""
-    return len(one.etag) == MD5_DIGITS and not _encrypted(headers)
+def is_digest(etag: str, headers: Mapping[str, str]) -> bool:
+    """Whether the ETag that came with these headers is the MD5 of the bytes."""
+    return len(etag) == MD5_DIGITS and not _encrypted(headers)
 
 
 def _encrypted(headers: Mapping[str, str]) -> bool:

@@ -61,7 +61,8 @@ class Pace:
         before = self._slowed_at
         try:
             yield
-            self._went_well(before)
+            if before == self._slowed_at:
+                self.went_well()
         finally:
             with self._changed:
                 self._taken -= 1
@@ -110,8 +111,9 @@ class Pace:
         if current_stop().wait(max(0.0, start - self._now())):
             raise Interrupted("interrupted")
 
-    def _went_well(self, before: float) -> None:
+    def went_well(self) -> None:
+        """A request was answered as it should be: a little more may be asked at once."""
         with self._changed:
-            if before == self._slowed_at and self._limit < self.most:
+            if self._limit < self.most:
                 self._limit = min(float(self.most), self._limit + 1.0 / self._limit)
                 self._changed.notify()

@@ -67,7 +67,7 @@ class Signer:
             (method, path, query, *(f"{name}:{sent[name].strip()}" for name in names), "", signed, payload)
         )
         scope = f"{moment[:8]}/{self.region}/s3/aws4_request"
-        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        digest = hashlib.sha256(canonical.encode(errors="surrogateescape")).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n{digest}"
         signature = hmac.digest(self._key(moment[:8], credentials), text.encode(), "sha256").hex()
         sent["authorization"] = (

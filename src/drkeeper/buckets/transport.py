@@ -84,14 +84,43 @@ class Transport:
         """
         import pycurl
 
-        handle = self._take()
-        answer = _Receiver()
-        sender = _Sender(body) if isinstance(body, Upload) else None
-        self._prepare(handle, method, url, headers, long=long or sender is not None)
-        handle.setopt(pycurl.HEADERFUNCTION, answer.header)
-        handle.setopt(pycurl.WRITEFUNCTION, answer.blocks.append)
+        handle = self.take()
+        exchange = self.prepare(handle, method, url, headers, body, long=long)
         handle.setopt(pycurl.NOPROGRESS, 0)
         handle.setopt(pycurl.XFERINFOFUNCTION, lambda *_: stop.is_set())
+        try:
+            handle.perform()
+        except pycurl.error as error:
+            handle.close()  # its connection is in an unknown state
+            if exchange.sender is not None and exchange.sender.error is not None:
+                raise exchange.sender.error from error
+            if stop.is_set():
+                raise Interrupted("interrupted") from error
+            raise NoAnswer(str(error.args[1] or f"libcurl error {error.args[0]}")) from error
+        reply = exchange.reply(handle)
+        self.give_back(handle)
+        return reply
+
+    def prepare(
+        self,
+        handle: Any,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Upload | None,
+        *,
+        long: bool = False,
+    ) -> "Exchange":
+        """Make a handle ready for one request, which whoever prepared it performs."""
+        import pycurl
+
+        receiver = _Receiver()
+        sender = _Sender(body) if isinstance(body, Upload) else None
+        handle.reset()
+        self._configure(handle, url, headers, long=long or sender is not None)
+        handle.setopt(pycurl.HEADERFUNCTION, receiver.header)
+        handle.setopt(pycurl.WRITEFUNCTION, receiver.blocks.append)
+        handle.setopt(pycurl.NOBODY, method == "HEAD")
         if sender is not None:
             handle.setopt(pycurl.UPLOAD, 1)
             handle.setopt(pycurl.READFUNCTION, sender.read)
@@ -99,23 +128,11 @@ class Transport:
         elif body is not None:
             handle.setopt(pycurl.POSTFIELDS, body)
         handle.setopt(pycurl.CUSTOMREQUEST, method)
-        try:
-            handle.perform()
-        except pycurl.error as error:
-            handle.close()  # its connection is in an unknown state
-            if sender is not None and sender.error is not None:
-                raise sender.error from error
-            if stop.is_set():
-                raise Interrupted("interrupted") from error
-            raise NoAnswer(str(error.args[1] or f"libcurl error {error.args[0]}")) from error
-        status = int(handle.getinfo(pycurl.RESPONSE_CODE))
-        self._give_back(handle)
-        return Reply(status, answer.headers, b"".join(answer.blocks))
+        return Exchange(receiver, sender)
 
-    def _prepare(self, handle: Any, method: str, url: str, headers: Mapping[str, str], *, long: bool) -> None:
+    def _configure(self, handle: Any, url: str, headers: Mapping[str, str], *, long: bool) -> None:
         import pycurl
 
-        handle.reset()
         handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.PATH_AS_IS, 1)
         handle.setopt(pycurl.NOSIGNAL, 1)
@@ -123,15 +140,14 @@ class Transport:
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         # A header without a value takes away what libcurl would add by itself.
         plain = {"expect": "", "accept": "", "content-type": "", **headers}
-        handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" if value else f"{name}:" for name, value in plain.items()])
-        handle.setopt(pycurl.NOBODY, method == "HEAD")
+        lines = (f"{name}: {value}" if value else f"{name}:" for name, value in plain.items())
+        handle.setopt(pycurl.HTTPHEADER, [line.encode(errors="surrogateescape") for line in lines])
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * min(CONNECT_SECONDS, self.timeout_seconds)))
-        bound = max(LONG_SECONDS, self.timeout_seconds)
         if not long:
             handle.setopt(pycurl.TIMEOUT_MS, int(1000 * self.timeout_seconds))
         else:
             handle.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-            handle.setopt(pycurl.LOW_SPEED_TIME, int(bound))
+            handle.setopt(pycurl.LOW_SPEED_TIME, int(max(LONG_SECONDS, self.timeout_seconds)))
         if url.startswith("https:"):
             paths = ssl.get_default_verify_paths()
             file = str(self.ca_certificate) if self.ca_certificate else paths.cafile
@@ -140,18 +156,35 @@ class Transport:
             elif paths.capath:
                 handle.setopt(pycurl.CAPATH, paths.capath)
 
-    def _take(self) -> Any:
+    def take(self) -> Any:
+        """A handle, with its connection where one is idle."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
         return _new_handle()
 
-    def _give_back(self, handle: Any) -> None:
+    def give_back(self, handle: Any) -> None:
+        """A handle whose request ended well."""
         with self._lock:
             if len(self._idle) < HANDLES:
                 self._idle.append(handle)
                 return
         handle.close()
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What one request sends and receives."""
+
+    receiver: "_Receiver"
+    sender: "_Sender | None"
+
+    def reply(self, handle: Any) -> Reply:
+        """After the request was performed."""
+        import pycurl
+
+        status = int(handle.getinfo(pycurl.RESPONSE_CODE))
+        return Reply(status, self.receiver.headers, b"".join(self.receiver.blocks))
 
 
 class _Receiver:
@@ -164,7 +197,7 @@ class _Receiver:
     def header(self, line: bytes) -> None:
         name, colon, value = line.partition(b":")
         if colon:
-            self.headers[name.decode("latin-1").lower()] = value.strip().decode(errors="replace")
+            self.headers[name.decode("latin-1").lower()] = value.strip().decode(errors="surrogateescape")
         elif line.startswith(b"HTTP/"):
             self.headers.clear()
 
