@@ -46,9 +46,6 @@ class NativeOptions(BaseModel):
     delete_markers: bool = Field(
         default=False, description="Deletions follow at once, without the delay and the guard of drkeeper's copier"
     )
-    storage_class: str | None = Field(
-        None, pattern=r"^[A-Z0-9_]+$", description="Storage class of replicas; by default the source object's"
-    )
     replica_kms_key: str | None = Field(
         None, description="KMS key (ARN) in the replica's region; without it, objects under SSE-KMS are not replicated"
     )
