@@ -27,6 +27,9 @@ $(VENV)/.installed-demo: pyproject.toml | $(BIN)/uv
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[test,check]"
+	@# A server for tests that pins botocore: a tool with an environment of its own, so that ours stays free.
+	UV_TOOL_DIR=$(abspath $(VENV))/tools UV_TOOL_BIN_DIR=$(abspath $(BIN)) \
+		$(BIN)/uv tool install --quiet --python $(BIN)/python "ministack>=1.5.33,<1.6"
 	@touch $@ $(VENV)/.installed-demo
 
 install: $(VENV)/.installed-test
