@@ -47,6 +47,7 @@ class Wanted:
         etag: As listed; "" where nobody listed it.
         storage_class: As listed.
         version_id: The present version where it is empty.
+        stands_for: ETag of the object of which this one is a copy itself, in other parts; "" where it is none.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Wanted:
     etag: str = ""
     storage_class: str = ""
     version_id: str = ""
+    stands_for: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,16 @@ class Copier:
 
     Attributes:
         at_server: Whether both buckets are of one endpoint, which then copies by itself.
+        exactly: Whether an object that is not the one that was listed stays where it is (a restore) instead of being
+            copied as it is now (a replication).
     """
 
-    def __init__(self, source: Bucket, replica: Bucket, pace: Pace | None = None) -> None:
+    def __init__(self, source: Bucket, replica: Bucket, pace: Pace | None = None, *, exactly: bool = False) -> None:
         self.source = source
         self.replica = replica
         self.pace = pace or Pace()
         self.at_server = source.same_place(replica)
+        self.exactly = exactly
         source.on_throttle = replica.on_throttle = self.pace.slow_down
 
     def copy(self, wanted: Wanted, *, into: str | None = None) -> Copied:
@@ -106,7 +111,7 @@ class Copier:
             try:
                 return self._once(wanted, target)
             except ObjectChanged:
-                if not left:
+                if not left or self.exactly:
                     raise
                 wanted = Wanted(wanted.key, version_id=wanted.version_id)
             except BytesDamaged:
@@ -122,8 +127,10 @@ class Copier:
             return self._whole(wanted, target)
         with self.pace.slot():
             one = describe(self.source, wanted.key, version_id=wanted.version_id)
+        if self.exactly and wanted.etag not in {"", one.etag}:
+            raise ObjectChanged(f"{self.source.url}: {wanted.key} is not the object any more that was listed")
         if one.part_count or one.size_bytes > LARGEST_SINGLE_BYTES:
-            return self._in_parts(one, target, part_sizes(self.source, one))
+            return self._in_parts(one, target, part_sizes(self.source, one), original=wanted.stands_for or one.etag)
         seen = Wanted(one.key, one.size_bytes, one.etag, one.headers.get("x-amz-storage-class", ""), wanted.version_id)
         if self.at_server:
             return self._at_once(seen, target)
@@ -177,11 +184,12 @@ class Copier:
         self.pace.spend(end - first)
         return b"".join(self.source.read(one.key, end, version_id=one.version_id, etag=one.etag, start=first))
 
-    def _in_parts(self, one: Described, target: str, sizes: tuple[int, ...]) -> Copied:
+    def _in_parts(self, one: Described, target: str, sizes: tuple[int, ...], *, original: str) -> Copied:
         """In the parts in which it came; parts that an earlier run brought there are not sent again."""
         headers = self._headers(one)
-        if len(sizes) != one.part_count:
-            headers[METADATA + SOURCE_ETAG] = one.etag
+        # Endpoints that copy parts themselves may give them ETags that are no digests (SeaweedFS).
+        if self.at_server or len(sizes) != one.part_count or original != one.etag:
+            headers[METADATA + SOURCE_ETAG] = original
         upload = begin(self.replica, target, source_etag=one.etag, sizes=sizes, headers=headers)
         starts = offsets(sizes)
         missing = [number for number in range(1, len(sizes) + 1) if number not in upload.done]

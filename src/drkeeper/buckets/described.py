@@ -119,5 +119,10 @@ def tagging_body(tags: Mapping[str, str]) -> bytes:
     return f"<Tagging><TagSet>{each}</TagSet></Tagging>".encode()
 
 
+def time_at(bucket: Bucket) -> datetime:
+    """What time it is by the endpoint's own clock, to the second; UTC."""
+    return _http_time(bucket.request("HEAD").headers.get("date", ""))
+
+
 def _http_time(text: str) -> datetime:
     return parsedate_to_datetime(text).astimezone(UTC) if text else datetime.min.replace(tzinfo=UTC)

@@ -56,9 +56,17 @@ class Version:
     storage_class: str = ""
 
 
-def list_objects(bucket: Bucket, prefix: str = "") -> Iterator[Listed]:
-    """All present objects whose key begins with the prefix, which is taken as text and need not end in `/`."""
+def list_objects(bucket: Bucket, prefix: str = "", *, deep: bool = True) -> Iterator[Listed]:
+    """All present objects whose key begins with the prefix, which is taken as text and need not end in `/`.
+
+    Args:
+        bucket: Listed.
+        prefix: "" for all of it.
+        deep: Also those that have a `/` after the prefix.
+    """
     query = {"list-type": "2", "encoding-type": "url", "prefix": bucket.prefix + prefix}
+    if not deep:
+        query["delimiter"] = "/"
     while True:
         body = bucket.request("GET", query=query).body
         decode = _decoder(body, len(bucket.prefix))

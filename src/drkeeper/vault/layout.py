@@ -13,6 +13,9 @@ PINS = "pins/"
 LEASES = "leases/"
 DRILLS = "drills/"
 SESSIONS = "sessions/"
+REPLICATIONS = "replications/"
+BUCKET_PROOFS = "bucket-proofs/"
+FAILOVERS = "failovers/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:

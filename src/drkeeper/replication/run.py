@@ -1,0 +1,206 @@
+"""One run from a bucket to its replica: compare, copy, guard, follow deletions, say what came of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from drkeeper import clock
+from drkeeper.buckets.bucket import Bucket
+from drkeeper.buckets.copying import Copier
+from drkeeper.buckets.described import time_at
+from drkeeper.buckets.pacing import Pace
+from drkeeper.buckets.reserved import protects
+from drkeeper.buckets.uploads import discard_uploads
+from drkeeper.errors import Refused
+from drkeeper.progress import Progress, Silent
+from drkeeper.replication.guard import Guard
+from drkeeper.replication.missing import carried_on, due, read_missing, write_missing
+from drkeeper.replication.records import Failure, ReplicationRecord
+from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, Tally, TooManyKeys, bring, listed_keys
+from drkeeper.replication.shards import Shard, count_folders, cut
+from drkeeper.systems._objects.options import Options
+
+GUARD_HINT = (
+    "look at the source: is that what it should be? Then run `drkeeper replicate --allow-share 1`; older versions of "
+    "the replica's objects are kept"
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A bucket and its replica, as a policy has them."""
+
+    system: str
+    options: Options
+    rate_bytes_per_second: int | None = None
+
+    def copier(self) -> Copier:
+        """Opens both; connects to nothing. The source is open for reading only."""
+        if self.options.replica is None:
+            raise Refused(f"{self.system} has no replica", hint="name one in the policy: replica: {url: …}")
+        pace = Pace(self.options.copying.requests, self.rate_bytes_per_second)
+        return Copier(Bucket(self.options, read_only=True), Bucket(self.options.replica), pace)
+
+    def guard(self, allow_share: float | None) -> Guard:
+        """The policy's, or one of a share that was given for this run."""
+        copying = self.options.copying
+        return Guard(copying.guard_share if allow_share is None else allow_share, copying.guard_objects)
+
+
+@dataclass
+class Run:
+    """What a run is made of.
+
+    Attributes:
+        check: Raises where the run is not alone any more.
+        bring_shards: Brings pieces elsewhere (several machines); here, one after the other, where it is None.
+    """
+
+    pair: Pair
+    check: Callable[[], None] = lambda: None
+    dry_run: bool = False
+    allow_share: float | None = None
+    progress: Progress = field(default_factory=Silent)
+    bring_shards: Callable[["Run", Iterable[Shard]], Iterable[Tally]] | None = None
+
+    def carry_out(self) -> ReplicationRecord:
+        """Compare, copy, follow deletions.
+
+        Raises:
+            Refused: The guard stopped it: nothing was overwritten or deleted (new objects may have been copied).
+            BucketUnreachable, BucketFull, LeaseLost, Interrupted: What was copied stays copied; run it again.
+        """
+        started_at, started = clock.now(), clock.monotonic_seconds()
+        copier = self.pair.copier()
+        as_of = time_at(copier.source)
+        task = f"copy {self.pair.system}"
+        self.progress.begin(task)
+        outcome = "failed"
+        try:
+            tally = self._bring_all(copier, task)
+            deleted, waiting, notes = self._follow_deletions(copier, tally)
+            if not self.dry_run:
+                discard_uploads(copier.replica, but=[key for key, _ in tally.failures])
+            outcome = "done"
+        finally:
+            self.progress.end(task, outcome)
+        return ReplicationRecord(
+            system=self.pair.system,
+            source_url=copier.source.url,
+            replica_url=copier.replica.url,
+            started_at=started_at,
+            as_of=as_of,
+            elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
+            dry_run=self.dry_run,
+            complete=not tally.failed,
+            source_objects=tally.source_objects,
+            source_bytes=tally.source_bytes,
+            replica_objects=tally.replica_objects,
+            new=tally.new,
+            overwritten=tally.changed if self.dry_run else tally.overwritten,
+            copied_bytes=tally.to_copy_bytes if self.dry_run else tally.copied_bytes,
+            deleted=deleted,
+            waiting=waiting,
+            gone=tally.gone,
+            failed=tally.failed,
+            failures=tuple(Failure(key=key, error=error) for key, error in tally.failures),
+            behind_seconds=_behind(as_of, tally.oldest),
+            verified=tally.verified,
+            notes=tuple(notes),
+        )
+
+    def bringing(self, copier: Copier, task: str, may_overwrite: Callable[[Tally], None]) -> Bringing:
+        """How pieces are brought in this run."""
+        return Bringing(
+            copier=copier,
+            protected=protects(self.pair.options.exclude),
+            may_overwrite=may_overwrite,
+            dry_run=self.dry_run,
+            progress=self.progress,
+            task=task,
+        )
+
+    def _bring_all(self, copier: Copier, task: str) -> Tally:
+        guard = self.pair.guard(self.allow_share)
+
+        def judge(tally: Tally) -> None:
+            self.check()
+            if not self.dry_run and not guard.allows(tally.replica_objects, overwritten=tally.changed, deleted=0):
+                sentence = guard.sentence(tally.replica_objects, overwritten=tally.changed, deleted=0)
+                raise Refused(f"{self.pair.system}: {sentence}; nothing was overwritten", hint=GUARD_HINT)
+
+        if self.bring_shards is None:
+            try:
+                return bring(self.bringing(copier, task, judge))
+            except TooManyKeys:
+                pass
+        return self._bring_pieces(copier, task, guard)
+
+    def _bring_pieces(self, copier: Copier, task: str, guard: Guard) -> Tally:
+        """Piece by piece; the guard counts what all pieces so far came to, against the whole replica."""
+        shards = cut(count_folders(listed_keys(copier, protects(self.pair.options.exclude))), TABLE_KEYS // 2)
+        if self.bring_shards is not None:
+            return _sum(self.bring_shards(self, shards))
+        compared = _sum(
+            bring(replace(self.bringing(copier, task, lambda _: None), dry_run=True), shard) for shard in shards
+        )
+        if not self.dry_run and not guard.allows(compared.replica_objects, overwritten=compared.changed, deleted=0):
+            sentence = guard.sentence(compared.replica_objects, overwritten=compared.changed, deleted=0)
+            raise Refused(f"{self.pair.system}: {sentence}; nothing was overwritten", hint=GUARD_HINT)
+        if self.dry_run:
+            return compared
+        allowed = max(compared.changed, guard.objects, int(guard.share * compared.replica_objects))
+        total = Tally()
+
+        def judge(tally: Tally) -> None:
+            self.check()
+            if total.changed + tally.changed > allowed:
+                raise Refused(
+                    f"{self.pair.system}: more is being overwritten than was allowed; stopped", hint=GUARD_HINT
+                )
+
+        for shard in shards:
+            total.add(bring(self.bringing(copier, task, judge), shard))
+        return total
+
+    def _follow_deletions(self, copier: Copier, tally: Tally) -> tuple[int, int, list[str]]:
+        """Delete markers for what has been missing for long enough: how many, how many wait, and what to know."""
+        after = self.pair.options.copying.deletions_after_days
+        notes = []
+        versioned = is_versioned(copier.replica)
+        if not versioned:
+            notes.append("the replica is not versioned: what is overwritten there is lost, and deletions do not follow")
+        now = time_at(copier.replica)
+        noted = read_missing(copier.replica)
+        missing = carried_on(noted, tally.extra, now)
+        ripe = due(missing, now, timedelta(days=after)) if after is not None and versioned else []
+        if self.dry_run or after is None:
+            return len(ripe), len(missing) - len(ripe), notes
+        guard = self.pair.guard(self.allow_share)
+        if not guard.allows(tally.replica_objects, overwritten=tally.overwritten, deleted=len(ripe)):
+            write_missing(copier.replica, missing)
+            sentence = guard.sentence(tally.replica_objects, overwritten=tally.overwritten, deleted=len(ripe))
+            raise Refused(f"{self.pair.system}: {sentence}; nothing was deleted", hint=GUARD_HINT)
+        for key in ripe:
+            self.check()
+            copier.replica.request("DELETE", key)
+            del missing[key]
+        if missing != noted:
+            write_missing(copier.replica, missing)
+        return len(ripe), len(missing), notes
+
+
+def is_versioned(bucket: Bucket) -> bool:
+    """Whether what is overwritten or deleted there stays as an older version."""
+    return b"<Status>Enabled</Status>" in bucket.request("GET", query={"versioning": ""}).body
+
+
+def _sum(tallies: Iterable[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total.add(tally)
+    return total
+
+
+def _behind(as_of: datetime, oldest: datetime | None) -> float:
+    return max(0.0, (as_of - oldest).total_seconds()) if oldest else 0.0
