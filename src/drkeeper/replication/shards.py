@@ -55,17 +55,17 @@ class Folders:
 
     def add(self, key: str) -> None:
         """Count a key."""
-        self._direct[_at_depth(key.rpartition("/")[0], self.depth)] += 1
+        self._direct[_at_depth(_folder(key), self.depth)] += 1
         if len(self._direct) > self._most:
             self._shallower()
 
     def counts(self) -> Mapping[str, int]:
-        """Keys right in each folder ("" is the bucket, others without their `/`)."""
+        """Keys right in each folder; "" is the bucket, others end in `/`."""
         return self._direct
 
     def _shallower(self) -> None:
         while len(self._direct) > self._most / 2 and self.depth > 1:
-            self.depth = min(self.depth, max(name.count("/") + 1 for name in self._direct if name)) - 1
+            self.depth = min(self.depth, max(name.count("/") for name in self._direct)) - 1
             merged: Counter[str] = Counter()
             for name, count in self._direct.items():
                 merged[_at_depth(name, self.depth)] += count
@@ -95,15 +95,14 @@ def cut(folders: Folders, most_keys: int) -> tuple[Shard, ...]:
     left = [""]
     while left:
         name = left.pop()
-        prefix = f"{name}/" if name else ""
         if total[name] <= most_keys:
-            shards.append(Shard(prefix, keys=total[name]))
+            shards.append(Shard(name, keys=total[name]))
             continue
         # What lies below the depth is counted here, and has no pieces of its own: those of this one go deep.
-        deep = bool(name) and name.count("/") + 1 >= folders.depth
+        deep = name.count("/") >= folders.depth
         here = total[name] if deep else direct.get(name, 0)
         parts = max(1, -(-here // most_keys))
-        shards += [Shard(prefix, deep=deep, part=part, parts=parts, keys=here // parts) for part in range(parts)]
+        shards += [Shard(name, deep=deep, part=part, parts=parts, keys=here // parts) for part in range(parts)]
         if not deep:
             left += sorted(below[name], reverse=True)
     return tuple(shards)
@@ -121,11 +120,16 @@ def bundles(shards: Iterable[Shard], most_keys: int) -> tuple[tuple[Shard, ...],
     return (*bundled, tuple(bundle)) if bundle else tuple(bundled)
 
 
+def _folder(key: str) -> str:
+    """What comes up to the last `/`."""
+    return key[: key.rfind("/") + 1]
+
+
 def _up(name: str) -> Iterator[tuple[str, str]]:
     """The folder and its parent, and so on up to the bucket."""
     at = name
     while at:
-        parent = at.rpartition("/")[0]
+        parent = _folder(at[:-1])
         yield at, parent
         at = parent
     yield "", ""
@@ -133,4 +137,4 @@ def _up(name: str) -> Iterator[tuple[str, str]]:
 
 def _at_depth(name: str, depth: int) -> str:
     parts = name.split("/", depth)
-    return "/".join(parts[:depth]) if len(parts) > depth else name
+    return "".join(f"{part}/" for part in parts[:depth]) if len(parts) > depth else name
