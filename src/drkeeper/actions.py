@@ -34,18 +34,27 @@ from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import drill_request, open_regions, open_systems, open_vault
 
 if TYPE_CHECKING:
+    from drkeeper.artifacts import Brought
     from drkeeper.deliver import Delivered
 
 HISTORY_RECORDS = 50
 DRILLS = "drills/"
+BUCKETS = "objects"
+"""The kind of systems that have a replica."""
 
 
 @dataclass(frozen=True)
 class Backed:
-    """A committed point, and why regions lack it, by name; empty: it is durable."""
+    """A committed point.
+
+    Attributes:
+        lacking: Why regions lack it, by name; empty: it is durable.
+        buckets: What came of bringing the artifacts that it names to their replicas.
+    """
 
     point: RecoveryPoint
     lacking: dict[str, str]
+    buckets: tuple["Brought", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,21 @@ def back_up(
                 before_commit=carry_runbook,
                 meanwhile=_warm_up,
             )
-        return Backed(point=point, lacking=_copy_out(vault, lease, progress))
+        lacking = _copy_out(vault, lease, progress)
+    buckets = [] if purpose == "undo" else _bring_buckets(vault, policy, sources, progress, stop)
+    return Backed(point=point, lacking=lacking, buckets=tuple(buckets))
+
+
+def _bring_buckets(
+    vault: Vault, policy: Policy, names: Iterable[str], progress: Progress | None, stop: threading.Event | None
+) -> list["Brought"]:
+    """After the commit and outside of its lease: what a point names is in the other region, too."""
+    if not any(policy.systems[name].kind == BUCKETS for name in names):
+        return []
+    from drkeeper import artifacts
+
+    pairs = [pair for pair in artifacts.pairs(policy) if pair.system in names and pair.options.copying.with_backup]
+    return artifacts.bring(vault, policy, pairs, progress=progress, stop=stop)
 
 
 def send_waiting(vault: Vault, systems: Mapping[str, System]) -> list["Delivered"]:

@@ -24,7 +24,7 @@ def jobs(policy: Policy) -> dict[str, Job]:
     """One job for each schedule that the policy has."""
     run: dict[str, Callable[[threading.Event], None]] = {
         "backup": lambda stop: _backup(policy, stop),
-        "replicate": lambda _: _replicate(policy),
+        "replicate": lambda stop: _replicate(policy, stop),
         "verify": lambda _: _verify(policy),
         "prune": lambda _: _prune(policy),
         "beat": lambda _: _beat(policy),
@@ -56,18 +56,25 @@ def _backup(policy: Policy, stop: threading.Event) -> None:
         os.nice(NICENESS - os.nice(0))
     backed = actions.back_up(policy, wait_seconds=WAIT_SECONDS, stop=stop)
     failed = [system.name for system in backed.point.systems if system.status != "complete"]
-    if failed or backed.lacking:
+    behind = [each.system for each in backed.buckets if each.problem]
+    if failed or backed.lacking or behind:
         raise BackupPartial(
             f"recovery point {backed.point.point_id}: failed or partial systems: {', '.join(failed) or 'none'}; "
-            f"regions that lack it: {', '.join(backed.lacking) or 'none'}"
+            f"regions that lack it: {', '.join(backed.lacking) or 'none'}; "
+            f"buckets whose replica is behind: {', '.join(behind) or 'none'}"
         )
 
 
-def _replicate(policy: Policy) -> None:
+def _replicate(policy: Policy, stop: threading.Event) -> None:
+    from drkeeper import artifacts
+
     copied = actions.copy_points(policy, wait_seconds=WAIT_SECONDS)
-    lacking = {result.region: result.error for result in copied.regions if result.error}
+    lacking = [f"region {each.region} lacks points: {each.error}" for each in copied.regions if each.error]
+    how = artifacts.Copying(wait_seconds=WAIT_SECONDS)
+    buckets = artifacts.bring(open_vault(policy), policy, artifacts.pairs(policy), how, stop=stop)
+    lacking += [f"the replica of {each.system} is behind: {each.problem}" for each in buckets if each.problem]
     if lacking:
-        raise BackupPartial("; ".join(f"region {region} lacks points: {why}" for region, why in lacking.items()))
+        raise BackupPartial("; ".join(lacking))
 
 
 def _verify(policy: Policy) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from drkeeper import catalog
 from drkeeper.errors import DrkeeperError, FrameMissing, LeaseLost, RecordCorrupt, VaultUnreachable
+from drkeeper.parallel import run_bounded
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
 from drkeeper.vault.layout import DELIVERIES, PINS, POINTS, PROOFS, RUNBOOKS, index_key, point_id_of
-from drkeeper.parallel import run_bounded
 from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim

@@ -16,10 +16,10 @@ from drkeeper import catalog, clock
 from drkeeper.catalog import Proof
 from drkeeper.errors import FrameCorrupt, FrameMissing, VaultUnreachable
 from drkeeper.facts import Check, Verdict
+from drkeeper.parallel import run_bounded
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord
 from drkeeper.vault.index import FrameIndex, FrameSpan
-from drkeeper.parallel import run_bounded
 from drkeeper.vault.vault import Vault
 
 VERIFY_THREADS = 4

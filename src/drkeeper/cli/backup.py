@@ -86,13 +86,15 @@ def _show_order(policy: "Policy", systems: tuple[str, ...], output: Output) -> N
 
 def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
     from drkeeper import clock
+    from drkeeper.cli.bucket_rows import BUCKET_COLUMNS, bucket_row
     from drkeeper.cli.rows import POINT_COLUMNS, SYSTEM_COLUMNS, point_row, show_findings, system_rows
 
     regions = [region for region in policy.vault.regions if region not in backed.lacking]
     row: dict[str, Any] = point_row(backed.point, regions, len(policy.vault.regions), clock.now())
     systems = system_rows(backed.point)
     if output in {"json", "yaml"}:
-        show({**row, "systems": systems, "lacking": backed.lacking}, output, ())
+        buckets = [bucket_row(each) for each in backed.buckets]
+        show({**row, "systems": systems, "lacking": backed.lacking, "buckets": buckets}, output, ())
         return
     shown = {"point_id", "state", "size_bytes", "stored_bytes", "skew_seconds", "elapsed_seconds", "regions"}
     columns = [Column(each.key, each.title, each.form) for each in POINT_COLUMNS if each.key in shown]
@@ -100,6 +102,9 @@ def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
     click.echo()
     show(systems, output, SYSTEM_COLUMNS)
     show_findings(backed.point, output)
+    if backed.buckets:
+        click.echo()
+        show([bucket_row(each) for each in backed.buckets], output, BUCKET_COLUMNS)
 
 
 def _insist(backed: "Backed") -> None:
@@ -109,5 +114,8 @@ def _insist(backed: "Backed") -> None:
         if system.status != "complete"
     ]
     lacking = [f"region {region} lacks the point: {why}" for region, why in backed.lacking.items()]
-    if failed or lacking:
-        raise BackupPartial("\n".join([*failed, *lacking]), hint="what worked is committed; `drkeeper check` says more")
+    behind = [f"the replica of {each.system} is behind: {each.problem}" for each in backed.buckets if each.problem]
+    if failed or lacking or behind:
+        raise BackupPartial(
+            "\n".join([*failed, *lacking, *behind]), hint="what worked is committed; `drkeeper check` says more"
+        )

@@ -1,0 +1,164 @@
+"""Buckets of artifacts brought to their replicas: what the command line, the daemon and each backup do."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from drkeeper import clock
+from drkeeper.errors import DrkeeperError, Interrupted, UsageInvalid
+from drkeeper.lease import hold
+from drkeeper.log import get_logger
+from drkeeper.policy import Policy
+from drkeeper.progress import Progress, Silent
+from drkeeper.replication.records import ReplicationRecord, keep_record
+from drkeeper.replication.run import Pair, Run
+from drkeeper.replication.shard_run import Tally
+from drkeeper.replication.shards import Shard
+from drkeeper.systems._objects.options import Options
+from drkeeper.throttle import stopped_by
+from drkeeper.vault.vault import Vault
+
+KEEP_SECONDS = 600.0
+"""While watching, a look at which nothing was found is recorded no more often."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came of one bucket: a record, or an error."""
+
+    system: str
+    record: ReplicationRecord | None = None
+    error: DrkeeperError | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why the replica is not as it should be; "" where it is."""
+        if self.error is not None:
+            return str(self.error)
+        if self.record is not None and self.record.failed:
+            first = self.record.failures[0]
+            return f"{self.record.failed} objects were not copied, the first: {first.key}: {first.error}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Copying:
+    """How buckets are copied.
+
+    Attributes:
+        allow_share: Instead of the policy's `guard_share`.
+        dask: Address of a scheduler whose workers do the work.
+        wait_seconds: How long to wait for another run to end.
+    """
+
+    dry_run: bool = False
+    allow_share: float | None = None
+    dask: str = ""
+    wait_seconds: float = 0
+
+
+def pairs(policy: Policy, names: Iterable[str] = ()) -> tuple[Pair, ...]:
+    """The policy's buckets that have a replica; of those that are named, all must.
+
+    Raises:
+        UsageInvalid: One of the names is not a bucket with a replica.
+    """
+    found = {
+        name: Pair(name, system.options, system.rate_bytes_per_second)
+        for name, system in policy.systems.items()
+        if isinstance(system.options, Options) and system.options.replica is not None
+    }
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        there = f"there is {', '.join(found)}" if found else "the policy has none: kind: objects with replica: {url: …}"
+        raise UsageInvalid(f"{', '.join(unknown)} is no bucket with a replica", hint=there)
+    return tuple(pair for name, pair in found.items() if not names or name in names)
+
+
+def bring(
+    vault: Vault,
+    policy: Policy,
+    chosen: Iterable[Pair],
+    how: Copying = Copying(),
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> list[Brought]:
+    """Bring each bucket to its replica, one after the other; one that fails costs the others nothing.
+
+    Raises:
+        Interrupted: `stop` was set.
+    """
+    results = []
+    for pair in chosen:
+        try:
+            record = _bring_one(vault, policy, pair, how, progress=progress, stop=stop or threading.Event())
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            get_logger().error("bucket was not copied", system=pair.system, error=str(error))
+            results.append(Brought(pair.system, error=error))
+            continue
+        if not how.dry_run:
+            keep_record(vault, record)
+        results.append(Brought(pair.system, record=record))
+    return results
+
+
+def watch(
+    vault: Vault,
+    policy: Policy,
+    pair: Pair,
+    how: Copying,
+    stop: threading.Event,
+    *,
+    progress: Progress | None = None,
+) -> Iterator[Brought]:
+    """Look again and again until `stop` is set, and bring what changed; what came of each look.
+
+    An endpoint that is away, or a guard that stops, ends nothing: the next look may go better.
+    """
+    recorded_at = float("-inf")
+    while not stop.is_set():
+        began = clock.monotonic_seconds()
+        try:
+            record = _bring_one(vault, policy, pair, how, progress=progress, stop=stop)
+        except Interrupted:
+            return
+        except DrkeeperError as error:
+            yield Brought(pair.system, error=error)
+        else:
+            quiet = not (record.new or record.overwritten or record.deleted or record.failed)
+            if not quiet or began - recorded_at >= KEEP_SECONDS:
+                keep_record(vault, record)
+                recorded_at = began
+            yield Brought(pair.system, record=record)
+        stop.wait(max(0.0, pair.options.copying.watch_seconds - (clock.monotonic_seconds() - began)))
+
+
+def _bring_one(
+    vault: Vault, policy: Policy, pair: Pair, how: Copying, *, progress: Progress | None, stop: threading.Event
+) -> ReplicationRecord:
+    ttl_seconds = policy.vault.lease.total_seconds()
+    store = vault.first_reachable()
+    with (
+        stopped_by(stop),
+        hold(store, f"replicate-{pair.system}", ttl_seconds=ttl_seconds, wait_seconds=how.wait_seconds) as lease,
+    ):
+        run = Run(
+            pair=pair,
+            check=lease.check,
+            dry_run=how.dry_run,
+            allow_share=how.allow_share,
+            progress=progress or Silent(),
+            bring_shards=_elsewhere(how.dask),
+        )
+        return run.carry_out()
+
+
+def _elsewhere(dask: str) -> Callable[[Run, Iterable[Shard]], Iterable[Tally]] | None:
+    if not dask:
+        return None
+    from drkeeper.replication.on_dask import shards_on
+
+    return shards_on(dask)
