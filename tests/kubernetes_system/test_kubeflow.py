@@ -21,12 +21,14 @@ import pytest
 from tests.kubernetes_system.cluster import Http, Loaded, Manifest, named
 from tests.kubernetes_system.conftest import StartControlPlane
 from tests.kubernetes_system.restoring import Point
+from tests.kubernetes_system.restoring import restore as load_and_switch
 
 from drkeeper.facts import Check, compare, findings
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
 from drkeeper.sandbox.kubernetes import ControlPlane
 from drkeeper.systems._kubernetes.documents import object_path
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.outcome import Outcome
 from drkeeper.systems.kubernetes import Kubernetes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # about 90 s on two idle cores; CI shares them
@@ -52,6 +54,8 @@ class Story:
     point: Point
     noticed: tuple[Check, ...]
     was_empty: bool = False
+    switched: Outcome = field(default_factory=Outcome)
+    switched_again: Outcome = field(default_factory=Outcome)
     held_replicas: dict[str, int] = field(default_factory=dict)
     held_pods: list[str] = field(default_factory=list)
     checks_held: list[Check] = field(default_factory=list)
@@ -67,20 +71,20 @@ def story(
     apply_corpus: Callable[[ControlPlane], Loaded],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Story:
-    """Load the corpus, capture it, lose the cluster, restore into an empty one, release, capture that."""
+    """Load the corpus, capture it, lose the cluster, restore into an empty one, twice, release, capture that."""
     folder = tmp_path_factory.mktemp("kubeflow")
     repository = folder / "manifests.git"
     subprocess.run(["git", "init", "--quiet", "--bare", repository], check=True)
     identity = pyrage.x25519.Identity.generate()
     secrets = {"recipients": [str(identity.to_public())], "key": "k" * 40, "identity": str(identity)}
 
-    def system(plane: ControlPlane) -> Kubernetes:
-        options = {"secrets": secrets, "git": {"url": str(repository)}, "scratch": folder / "scratch"}
-        return Kubernetes("cluster", Options.model_validate({"kubeconfig": plane.kubeconfig, **options}))
+    def options(plane: ControlPlane) -> Options:
+        chosen = {"secrets": secrets, "git": {"url": str(repository)}, "scratch": folder / "scratch"}
+        return Options.model_validate({"kubeconfig": plane.kubeconfig, **chosen})
 
     production = empty_control_plane()
     loaded = apply_corpus(production)
-    point, noticed = capture(system(production))
+    point, noticed = capture(Kubernetes("cluster", options(production)))
     seen = Story(
         loaded=loaded,
         identity=str(identity),
@@ -91,21 +95,23 @@ def story(
         noticed=noticed,
     )
     production.kill()
-    restore(system, empty_control_plane(), seen)
+    plane = empty_control_plane()
+    restore(options(plane), plane, seen)
+    plane.kill()
     return seen
 
 
-def restore(system: Callable[[ControlPlane], Kubernetes], plane: ControlPlane, seen: Story) -> None:
+def restore(options: Options, plane: ControlPlane, seen: Story) -> None:
     """Into a control plane that is empty."""
-    target = system(plane)
+    target = Kubernetes("cluster", options)
     seen.was_empty = target.is_empty()
-    target.load(seen.point.record, seen.point, "s1")
-    target.switch(seen.point.record, "s1")
+    seen.switched = load_and_switch(options, seen.point, "s1")
     with Http(plane) as http:
         deployments = http("GET", "/apis/apps/v1/deployments")["items"]
         seen.held_replicas = {each["metadata"]["name"]: each["spec"]["replicas"] for each in deployments}
         seen.held_pods = [each["metadata"]["name"] for each in http("GET", "/api/v1/pods")["items"]]
     seen.checks_held = list(target.verify(seen.point.record, seen.point))
+    seen.switched_again = load_and_switch(options, seen.point, "s2")
     target.release()
     seen.checks = list(target.verify(seen.point.record, seen.point))
     seen.facts = list(compare(seen.point.record.facts, target.facts(seen.point.record.facts)))
@@ -182,6 +188,15 @@ def test_sops_itself_decrypts_a_secret_of_the_repository(story: Story, tmp_path:
 
 def test_the_restore_was_into_an_empty_cluster(story: Story):
     assert story.was_empty
+
+
+def test_the_switch_gives_every_object_whole_and_a_second_one_changes_nothing(story: Story):
+    count = len(story.loaded.accepted)
+    assert sum(low for name, (low, _) in story.point.record.facts.bounds.items() if name.startswith("count.")) == count
+    assert len(story.switched.applied) + len(story.switched.unchanged) == count
+    assert (story.switched.failed, story.switched.left) == ({}, {})
+    assert story.switched_again.applied == []
+    assert len(story.switched_again.unchanged) == count
 
 
 def test_workloads_rest_until_they_are_released(story: Story):

@@ -26,7 +26,6 @@ from drkeeper.systems._kubernetes.apply import switch
 from drkeeper.systems._kubernetes.difference import difference
 from drkeeper.systems._kubernetes.documents import document, object_path
 from drkeeper.systems._kubernetes.emptiness import is_empty
-from drkeeper.systems._kubernetes.frozen import frozen
 from drkeeper.systems._kubernetes.id_map import id_map
 from drkeeper.systems._kubernetes.options import SecretsOptions, Transform
 from drkeeper.systems._kubernetes.preflight import preflight
@@ -424,31 +423,3 @@ def test_a_cluster_is_empty_until_somebody_puts_something_into_it(empty_control_
         assert is_empty(options)
         http("POST", "/api/v1/namespaces/default/configmaps", config_map("mine", "default", a="1"))
         assert not is_empty(options)
-
-
-@pytest.mark.slow
-def test_the_switch_of_a_kubeflow_gives_every_object_and_a_second_one_changes_nothing(
-    empty_control_plane, apply_corpus, tmp_path, secrets
-) -> None:
-    """Objects as a server holds them, from one control plane into a fresh one."""
-    source_plane = empty_control_plane(controllers=False)
-    apply_corpus(source_plane)
-    with frozen(options_for(source_plane, tmp_path, secrets=secrets)) as view:
-        contents = {stream.name: b"".join(stream.chunks) for stream in view.streams()}
-        facts = view.facts()
-    source_plane.kill()
-    captured = point([])
-    captured.contents.update(contents)
-    record = captured.record.model_copy(update={"facts": facts})
-    target = empty_control_plane(controllers=False)
-    options = options_for(target, tmp_path, secrets=secrets, hold=True)
-    load.load("cluster", options, record, captured, "s1")
-    outcome = switch("cluster", options, "s1")
-    assert not outcome.failed
-    assert not outcome.left
-    count = sum(low for name, (low, _) in facts.bounds.items() if name.startswith("count."))
-    assert len(outcome.applied) + len(outcome.unchanged) == count
-    load.load("cluster", options, record, captured, "s2")
-    again = switch("cluster", options, "s2")
-    assert not again.applied
-    assert len(again.unchanged) == count
