@@ -65,9 +65,10 @@ def test_a_backup_killed_at_any_instant_leaves_every_committed_point_whole(platf
     whole_seconds = time.monotonic() - began
     random.seed(20261123)
     struck = orphans = 0
+    points = assert_every_point_is_intact(platform)
     for number in range(KILLS):
         platform.fill(seed=number + 2, rows=MANY_ROWS)
-        before = frame_count(platform), len(assert_every_point_is_intact(platform))
+        before = frame_count(platform), len(points)
         process = started(platform, "backup", "--wait", "30s")
         time.sleep(random.uniform(0.2, 1.1) * whole_seconds)
         process.kill()
