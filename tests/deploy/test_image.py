@@ -21,7 +21,10 @@ ROOT = Path(__file__).parent.parent.parent
 CONTAINERFILE = ROOT / "deploy/image/Containerfile"
 USER = 65532
 BUILD_FOLDER, INSTALLED_FOLDER = "/src", "/opt/drkeeper"
-OFFLINE = ("NewConnectionError", "Could not find a version", "No matching distribution", "Temporary failure")
+OFFLINE = (  # in the words of pip, and of uv
+    *("NewConnectionError", "Could not find a version", "No matching distribution", "Temporary failure"),
+    *("Failed to fetch", "error sending request", "dns error"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +94,26 @@ def installed(stages):
         for source in each.words[:-1]:
             _copy(ROOT / source, target, into=each.words[-1].endswith("/"))
     for each in stages[0].all("RUN"):
-        command = [_mapped(word, places) for word in shlex.split(each.text)]
+        command = _with_uv([_mapped(word, places) for word in shlex.split(each.text)])
         command[0] = python if command[0] == "python" else command[0]
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
         if done.returncode and any(word in done.stderr for word in OFFLINE):
             pytest.skip("no package registry can be reached")
         assert not done.returncode, done.stdout + done.stderr
     shutil.rmtree(places[BUILD_FOLDER])  # it is not in the image
+    (folder / "opt/.lock").unlink(missing_ok=True)  # uv's; pip leaves none
     folder.chmod(0o755)
     yield Path(places[INSTALLED_FOLDER])
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_uv(command):
+    """What pip would do, in half the time: uv keeps what it has fetched."""
+    uv = shutil.which("uv", path=Path(sys.executable).parent)
+    if uv is None or not command[0].endswith("/bin/pip"):
+        return command
+    environment = Path(command[0]).with_name("python")
+    return [uv, "pip", command[1], "--python", environment, "--link-mode=copy", "--compile-bytecode", *command[2:]]
 
 
 def _mapped(word, places):
