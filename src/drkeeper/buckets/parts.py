@@ -12,23 +12,28 @@ PART_BYTES = 64 << 20
 
 
 def part_sizes(bucket: Bucket, one: Described) -> tuple[int, ...]:
-    """The sizes of the parts in which the object came, where the endpoint tells; else parts of our own choice.
+    """The sizes of the parts in which the object came, where the endpoint tells; else parts of our own choice."""
+    return told_sizes(bucket, one) or own_sizes(one.size_bytes)
+
+
+def told_sizes(bucket: Bucket, one: Described) -> tuple[int, ...] | None:
+    """The sizes of the parts in which the object came; None where it came in none, or the endpoint does not tell.
 
     Asks for the first part, and then for two more (nearly all objects have parts of one size, but for the last);
     for each, where those differ.
     """
     if one.part_count <= 1:
-        return (one.size_bytes,) if one.part_count == 1 else own_sizes(one.size_bytes)
+        return (one.size_bytes,) if one.part_count == 1 else None
     first = _size_of(bucket, one, 1)
     if first is None:
-        return own_sizes(one.size_bytes)
+        return None
     uniform = uniform_sizes(one.size_bytes, first, one.part_count)
     probes = {2, one.part_count}
     if uniform and all(_size_of(bucket, one, number) == uniform[number - 1] for number in sorted(probes)):
         return uniform
     sizes = [_size_of(bucket, one, number) for number in range(1, one.part_count + 1)]
     known = [size for size in sizes if size is not None]
-    return tuple(known) if len(known) == one.part_count and sum(known) == one.size_bytes else own_sizes(one.size_bytes)
+    return tuple(known) if len(known) == one.part_count and sum(known) == one.size_bytes else None
 
 
 def uniform_sizes(size_bytes: int, part_bytes: int, count: int) -> tuple[int, ...]:
