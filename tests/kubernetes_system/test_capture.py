@@ -17,6 +17,7 @@ from drkeeper.facts import Check, Facts, compare, findings
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.sandbox.kubernetes import ControlPlane
 from drkeeper.systems import Noticing, System, load_kind
+from drkeeper.systems._kubernetes.answers import ApiError
 from drkeeper.systems._kubernetes.api import Cluster
 from drkeeper.systems._kubernetes.documents import object_path, read_documents
 from drkeeper.systems._kubernetes.options import Options
@@ -100,7 +101,21 @@ def fill(plane: ControlPlane, namespace: str) -> None:
         for each in OBJECTS:
             kind = kinds[each["apiVersion"], each["kind"]]
             subjects = [{**subject, "namespace": namespace} for subject in each.get("subjects", ())]
-            cluster.create(kind.path(namespace), {**each, **({"subjects": subjects} if subjects else {})})
+            create(cluster, kind.path(namespace), {**each, **({"subjects": subjects} if subjects else {})})
+
+
+def create(cluster: Cluster, path: str, manifest: Manifest) -> None:
+    """Pods are refused until the controllers have given the new namespace's account its token."""
+    until = clock.monotonic_seconds() + 30
+    while True:
+        try:
+            cluster.create(path, manifest)
+        except ApiError as error:
+            if "No API token found" not in error.message or clock.monotonic_seconds() > until:
+                raise
+            clock.sleep(0.1)
+        else:
+            return
 
 
 def settle(plane: ControlPlane, namespace: str) -> None:
