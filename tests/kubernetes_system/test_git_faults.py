@@ -224,6 +224,7 @@ class TestVanishing:
 
 class TestSilence:
     def test_an_ssh_that_never_answers_is_ended_in_time(self, repository, tmp_path, monkeypatch):
+        monkeypatch.setattr("drkeeper.systems._kubernetes.git_process._END_SECONDS", 1.0)
         programs = ssh_program(tmp_path, script="trap '' TERM\nsleep 60 & wait\nwait")
         monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
         begun = time.monotonic()
