@@ -44,7 +44,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/lint-imports --no-cache
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python bench/run.py

@@ -1,8 +1,38 @@
 """Rules for every test: in CI a skip is a failure, and real servers are started once for a whole run."""
 
 import os
+from pathlib import Path
 
 import pytest
+
+# A long file that comes last keeps one worker busy and leaves the other idle: these come first, the longest of all
+# before the others.
+LONG_FILES = (
+    "spine/test_crashes.py",
+    "spine/test_cluster.py",
+    "spine/test_flow.py",
+    "test_demo.py",
+    "kubernetes_system/test_kubeflow.py",
+    "kubernetes_system/test_sandbox.py",
+    "kubernetes_system/test_capture_faults.py",
+    "kubernetes_system/test_restore_faults.py",
+    "spine/test_daemon.py",
+    "deploy/test_monitoring.py",
+    "deploy/test_jobs.py",
+    "deploy/test_image.py",
+    "vault/test_crashes.py",
+    "spine/test_drill.py",
+    "kubernetes_system/test_capture.py",
+    "kubernetes_system/test_git_faults.py",
+    "deploy/test_permissions.py",
+    "deploy/test_readme.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Workers take files in the order of their tests (`--no-loadscope-reorder`)."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)
