@@ -1,7 +1,8 @@
 """Buckets of artifacts brought to their replicas: what the command line, the daemon and each backup do."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from drkeeper import clock
@@ -11,9 +12,7 @@ from drkeeper.log import get_logger
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
 from drkeeper.replication.records import ReplicationRecord, keep_record
-from drkeeper.replication.run import Pair, Run
-from drkeeper.replication.shard_run import Tally
-from drkeeper.replication.shards import Shard
+from drkeeper.replication.run import Elsewhere, Pair, Run
 from drkeeper.systems._objects.options import Options
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
@@ -35,9 +34,10 @@ class Brought:
         """Why the replica is not as it should be; "" where it is."""
         if self.error is not None:
             return str(self.error)
-        if self.record is not None and self.record.failed:
+        if self.record is not None and self.record.failures:
             first = self.record.failures[0]
-            return f"{self.record.failed} objects were not copied, the first: {first.key}: {first.error}"
+            what = f"{self.record.failed} objects were not copied" if self.record.failed else "a part was not copied"
+            return f"{what}, the first: {first.key}: {first.error}"
         return ""
 
 
@@ -143,6 +143,7 @@ def _bring_one(
     store = vault.first_reachable()
     with (
         stopped_by(stop),
+        _elsewhere(how.dask) as elsewhere,
         hold(store, f"replicate-{pair.system}", ttl_seconds=ttl_seconds, wait_seconds=how.wait_seconds) as lease,
     ):
         run = Run(
@@ -151,14 +152,18 @@ def _bring_one(
             dry_run=how.dry_run,
             allow_share=how.allow_share,
             progress=progress or Silent(),
-            bring_shards=_elsewhere(how.dask),
+            bring_shards=elsewhere,
         )
         return run.carry_out()
 
 
-def _elsewhere(dask: str) -> Callable[[Run, Iterable[Shard]], Iterable[Tally]] | None:
+@contextmanager
+def _elsewhere(dask: str) -> Iterator[Elsewhere | None]:
+    """The workers of a scheduler of Dask; None where no address was given."""
     if not dask:
-        return None
+        yield None
+        return
     from drkeeper.replication.on_dask import shards_on
 
-    return shards_on(dask)
+    with shards_on(dask) as workers:
+        yield workers

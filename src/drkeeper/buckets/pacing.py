@@ -103,13 +103,18 @@ class Pace:
         Raises:
             Interrupted: The work was told to stop.
         """
-        if self._rate is None:
-            return
         with self._changed:
+            if self._rate is None:
+                return
             start = max(self._due, self._now())
             self._due = start + size_bytes / self._rate
         if current_stop().wait(max(0.0, start - self._now())):
             raise Interrupted("interrupted")
+
+    def cap(self, bytes_per_second: float | None) -> None:
+        """From now on at most so many bytes a second; None: as many as there are."""
+        with self._changed:
+            self._rate = bytes_per_second
 
     def went_well(self) -> None:
         """A request was answered as it should be: a little more may be asked at once."""

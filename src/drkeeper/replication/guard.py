@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+GUARD_HINT = (
+    "look at the source: is that what it should be? Then run `drkeeper replicate --allow-share 1`; older versions of "
+    "the replica's objects are kept"
+)
+
 
 @dataclass(frozen=True)
 class Guard:

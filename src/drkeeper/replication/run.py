@@ -1,8 +1,9 @@
 """One run from a bucket to its replica: compare, copy, guard, follow deletions, say what came of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
@@ -13,17 +14,25 @@ from drkeeper.buckets.reserved import protects
 from drkeeper.buckets.uploads import discard_uploads
 from drkeeper.errors import Refused
 from drkeeper.progress import Progress, Silent
-from drkeeper.replication.guard import Guard
+from drkeeper.replication.guard import GUARD_HINT, Guard
 from drkeeper.replication.missing import carried_on, due, read_missing, write_missing
+from drkeeper.replication.pieces import bring_piece, bring_pieces
 from drkeeper.replication.records import Failure, ReplicationRecord
 from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, Tally, TooManyKeys, bring, listed_keys
 from drkeeper.replication.shards import Shard, count_folders, cut
 from drkeeper.systems._objects.options import Options
 
-GUARD_HINT = (
-    "look at the source: is that what it should be? Then run `drkeeper replicate --allow-share 1`; older versions of "
-    "the replica's objects are kept"
-)
+
+class Elsewhere(Protocol):
+    """Where pieces can be brought, other than here: several machines."""
+
+    def piece_keys(self, keys: int) -> int:
+        """How many keys a piece should have, of so many in all (those of both buckets together)."""
+        ...
+
+    def bring(self, run: "Run", task: str, pieces: Mapping[Shard, int]) -> Iterator[tuple[Shard, Tally]]:
+        """Bring pieces, as `pieces.bring_piece` does, as they come; one that cannot be counts as `unfinished`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Run:
 
     Attributes:
         check: Raises where the run is not alone any more.
-        bring_shards: Brings pieces elsewhere (several machines); here, one after the other, where it is None.
+        bring_shards: Brings pieces elsewhere (`on_dask.shards_on`); here, one after the other, where it is None.
     """
 
     pair: Pair
@@ -61,7 +70,7 @@ class Run:
     dry_run: bool = False
     allow_share: float | None = None
     progress: Progress = field(default_factory=Silent)
-    bring_shards: Callable[["Run", Iterable[Shard]], Iterable[Tally]] | None = None
+    bring_shards: Elsewhere | None = None
 
     def carry_out(self) -> ReplicationRecord:
         """Compare, copy, follow deletions.
@@ -79,7 +88,7 @@ class Run:
         try:
             tally = self._bring_all(copier, task)
             deleted, waiting, notes = self._follow_deletions(copier, tally)
-            if not self.dry_run:
+            if not self.dry_run and not tally.unfinished:  # those of a piece that failed are gone on with
                 discard_uploads(copier.replica, but=[key for key, _ in tally.failures])
             outcome = "done"
         finally:
@@ -92,7 +101,7 @@ class Run:
             as_of=as_of,
             elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
             dry_run=self.dry_run,
-            complete=not tally.failed,
+            complete=not tally.failed and not tally.unfinished,
             source_objects=tally.source_objects,
             source_bytes=tally.source_bytes,
             replica_objects=tally.replica_objects,
@@ -137,31 +146,28 @@ class Run:
         return self._bring_pieces(copier, task, guard)
 
     def _bring_pieces(self, copier: Copier, task: str, guard: Guard) -> Tally:
-        """Piece by piece; the guard counts what all pieces so far came to, against the whole replica."""
-        shards = cut(count_folders(listed_keys(copier, protects(self.pair.options.exclude))), TABLE_KEYS // 2)
-        if self.bring_shards is not None:
-            return _sum(self.bring_shards(self, shards))
-        compared = _sum(
-            bring(replace(self.bringing(copier, task, lambda _: None), dry_run=True), shard) for shard in shards
+        """Piece by piece; the guard counts what all pieces came to, against the whole replica."""
+        folders = count_folders(listed_keys(copier, protects(self.pair.options.exclude)))
+        elsewhere = self.bring_shards
+        most_keys = elsewhere.piece_keys(folders.total()) if elsewhere else TABLE_KEYS // 2
+
+        def bring_them(pieces: Mapping[Shard, int], dry_run: bool) -> Iterator[tuple[Shard, Tally]]:
+            run = replace(self, dry_run=dry_run)
+            if elsewhere:
+                yield from elsewhere.bring(run, task, pieces)
+                return
+            how = run.bringing(copier, task, lambda _: self.check())
+            for shard, may_overwrite in pieces.items():
+                yield shard, bring_piece(how, shard, may_overwrite)
+
+        return bring_pieces(
+            cut(folders, most_keys),
+            bring_them,
+            guard,
+            system=self.pair.system,
+            dry_run=self.dry_run,
+            check=self.check,
         )
-        if not self.dry_run and not guard.allows(compared.replica_objects, overwritten=compared.changed, deleted=0):
-            sentence = guard.sentence(compared.replica_objects, overwritten=compared.changed, deleted=0)
-            raise Refused(f"{self.pair.system}: {sentence}; nothing was overwritten", hint=GUARD_HINT)
-        if self.dry_run:
-            return compared
-        allowed = max(compared.changed, guard.objects, int(guard.share * compared.replica_objects))
-        total = Tally()
-
-        def judge(tally: Tally) -> None:
-            self.check()
-            if total.changed + tally.changed > allowed:
-                raise Refused(
-                    f"{self.pair.system}: more is being overwritten than was allowed; stopped", hint=GUARD_HINT
-                )
-
-        for shard in shards:
-            total.add(bring(self.bringing(copier, task, judge), shard))
-        return total
 
     def _follow_deletions(self, copier: Copier, tally: Tally) -> tuple[int, int, list[str]]:
         """Delete markers for what has been missing for long enough: how many, how many wait, and what to know."""
@@ -193,13 +199,6 @@ class Run:
 def is_versioned(bucket: Bucket) -> bool:
     """Whether what is overwritten or deleted there stays as an older version."""
     return b"<Status>Enabled</Status>" in bucket.request("GET", query={"versioning": ""}).body
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total.add(tally)
-    return total
 
 
 def _behind(as_of: datetime, oldest: datetime | None) -> float:

@@ -32,6 +32,7 @@ class Tally:
     """What a piece, or several, came to.
 
     Attributes:
+        unfinished: Pieces that could not be gone through; `failures` says why.
         oldest: When the oldest object that the replica lacked had been written.
         names: Keys of some objects that were lacking.
         extra: Keys that the replica has and the source does not.
@@ -47,6 +48,7 @@ class Tally:
     copied_bytes: int = 0
     gone: int = 0
     failed: int = 0
+    unfinished: int = 0
     oldest: datetime | None = None
     verified: dict[str, int] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -76,6 +78,7 @@ COUNTS = (
     "copied_bytes",
     "gone",
     "failed",
+    "unfinished",
 )
 
 

@@ -37,6 +37,11 @@ class Shard:
             return False
         return self.parts == 1 or zlib.crc32(key.encode()) % self.parts == self.part
 
+    def name(self) -> str:
+        """For people."""
+        name = self.prefix + ("**" if self.deep else "*")
+        return name if self.parts == 1 else f"{name} (part {self.part + 1} of {self.parts})"
+
 
 EVERYTHING = Shard()
 
@@ -62,6 +67,10 @@ class Folders:
     def counts(self) -> Mapping[str, int]:
         """Keys right in each folder; "" is the bucket, others end in `/`."""
         return self._direct
+
+    def total(self) -> int:
+        """All keys that were counted."""
+        return self._direct.total()
 
     def _shallower(self) -> None:
         while len(self._direct) > self._most / 2 and self.depth > 1:
