@@ -46,9 +46,8 @@ def test_versions_and_delete_markers_are_told_apart_the_newest_first(near, sourc
     ]  # fmt: skip
     assert {one.key for one in versions} == {"models/m+1 ü"}
     assert moment(versions[0].modified_at) >= moment(versions[2].modified_at)
-    with source.opened("models/m+1 ü", version_id=versions[2].version_id) as (answer, blocks):
-        assert answer.headers["etag"].strip('"') == versions[2].etag
-        assert b"".join(blocks) == b"one"
+    oldest = versions[2]
+    assert b"".join(source.read(oldest.key, 3, version_id=oldest.version_id, etag=oldest.etag)) == b"one"
 
 
 def test_answers_that_are_errors_say_what_is_the_case(near, source):
@@ -125,7 +124,7 @@ def test_a_server_that_is_busy_is_asked_again_and_not_for_ever():
 
 def test_a_listing_that_is_cut_off_is_never_taken_for_a_shorter_one():
     whole = {"Content-Length": str(len(PAGE))}
-    with Failing((200, whole, PAGE[:-30])) as server, pytest.raises(BytesDamaged):
-        list(list_objects(server.bucket()))
+    with Failing((200, whole, PAGE[:-30])) as server, pytest.raises(BucketUnreachable):
+        list(list_objects(server.bucket(retries=0)))
     with Failing((200, {}, PAGE[:-30])) as server, pytest.raises(BytesDamaged, match="without its end"):
         list(list_objects(server.bucket()))

@@ -25,11 +25,16 @@ READING = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that is no error; names of headers in lower case."""
+    """An answer that is no error; names of headers in lower case.
+
+    Attributes:
+        tries: After how many; of those before the last, some may have done what was asked.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    tries: int = 1
 
 
 class Bucket:
@@ -110,7 +115,7 @@ class Bucket:
                 problem: DrkeeperError = BucketUnreachable(f"{self.url} does not answer {what}: {error}")
             else:
                 if reply.status in OK and not _error_inside(method, reply):
-                    return Answer(reply.status, reply.headers, reply.body)
+                    return Answer(reply.status, reply.headers, reply.body, attempt)
                 status = reply.status if reply.status not in OK else 500
                 retry_after = reply.headers.get("retry-after")
                 problem = error_of(self.url, what, status, reply.body)

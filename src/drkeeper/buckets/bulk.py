@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from drkeeper.buckets.bucket import OK, Answer
-from drkeeper.buckets.copying import Copied, Copier, VerifiedBy, Wanted, is_digest
+from drkeeper.buckets.copying import Copied, Copier, VerifiedBy, Wanted
 from drkeeper.buckets.described import described, is_multipart, write_headers
 from drkeeper.buckets.errors import BucketFull, ObjectGone
 from drkeeper.buckets.many import Ask, Job, run_many
@@ -85,7 +85,7 @@ def _through_us(copier: Copier, wanted: Wanted) -> Job[Copied | NotCopied | Want
         one = described(wanted.key, Answer(reply.status, reply.headers, reply.body))
         digest = hashlib.md5(reply.body, usedforsecurity=False).digest()
         whole = one.etag == wanted.etag and len(reply.body) == one.size_bytes
-        damaged = is_digest(one.etag, reply.headers) and digest.hex() != one.etag
+        damaged = one.digest not in {"", digest.hex()}
         if reply.status not in OK or one.tag_count or damaged or not whole:
             return wanted
         headers = {**write_headers(one, {}), "content-md5": b64encode(digest).decode()}

@@ -20,6 +20,7 @@ from drkeeper.buckets.described import (
     Described,
     describe,
     described,
+    is_encrypted,
     is_multipart,
     read_tags,
     write_headers,
@@ -28,12 +29,11 @@ from drkeeper.buckets.errors import BytesDamaged, ObjectChanged
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.parts import LARGEST_SINGLE_BYTES, offsets, part_sizes
 from drkeeper.buckets.transport import Upload
-from drkeeper.buckets.uploads import ETAG, begin
+from drkeeper.buckets.uploads import ETAG, PartedUpload, begin
 from drkeeper.parallel import run_bounded
 
 TRIES = 3
 PARTS_AT_ONCE = 4
-MD5_DIGITS = 32
 SOURCE_ETAG = "drkeeper-source-etag"
 """Metadata of a copy whose parts could not be those of the original: what it is a copy of."""
 VerifiedBy = Literal["etag", "digest", "server"]
@@ -93,6 +93,7 @@ class Copier:
         self.pace = pace or Pace()
         self.at_server = source.same_place(replica)
         self.exactly = exactly
+        self._read_before: dict[str, str] = {}
         source.on_throttle = replica.on_throttle = self.pace.slow_down
 
     def copy(self, wanted: Wanted, *, into: str | None = None) -> Copied:
@@ -152,7 +153,7 @@ class Copier:
             if one.etag != wanted.etag:  # an endpoint that does not know If-Match
                 raise ObjectChanged(f"{self.source.url}: {wanted.key} was changed while it was copied")
             digest = hashlib.md5(answer.body, usedforsecurity=False).digest()
-            if len(answer.body) != one.size_bytes or (is_digest(one.etag, answer.headers) and digest.hex() != one.etag):
+            if len(answer.body) != one.size_bytes or one.digest not in {"", digest.hex()}:
                 raise BytesDamaged(f"{self.source.url}: {wanted.key} did not arrive as it is")
             headers = {**self._headers(one), "content-md5": b64encode(digest).decode()}
             put = self.replica.request("PUT", target, headers=headers, body=answer.body)
@@ -169,7 +170,10 @@ class Copier:
 
         with self.pace.slot(), self.pace.room(3 * RANGE_BYTES):
             body = Upload(one.size_bytes, blocks)
-            put = self.replica.request("PUT", target, headers=self._headers(one), body=body, long=True)
+            headers = self._headers(one)
+            if one.digest:  # the endpoint then takes nothing else
+                headers["content-md5"] = b64encode(bytes.fromhex(one.digest)).decode()
+            put = self.replica.request("PUT", target, headers=headers, body=body, long=True)
         return self._verified(one, put.headers, digest.hexdigest())
 
     def _ahead(self, one: Described, start: int, end: int, digest: "hashlib._Hash") -> Iterator[bytes]:
@@ -203,9 +207,23 @@ class Copier:
         with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="parts") as pool:
             for number, etag in run_bounded(pool, bring, missing, at_once=PARTS_AT_ONCE):
                 upload.done[number] = etag
+        self._insist_same(one, upload, sizes)
         etag = upload.complete()
         verified: VerifiedBy = "etag" if etag == one.etag else "server" if self.at_server else "digest"
         return Copied(one.key, one.size_bytes, etag, "", one.modified_at, verified)
+
+    def _insist_same(self, one: Described, upload: PartedUpload, sizes: tuple[int, ...]) -> None:
+        """Parts that together are not what the original is were damaged on the way, or its ETag is no digest.
+
+        Read twice alike, they were not damaged.
+        """
+        combined = upload.combined()
+        if self.at_server or one.encrypted or combined in {"", one.etag} or len(sizes) != one.part_count:
+            return
+        if self._read_before.pop(one.key, "") != combined:
+            self._read_before[one.key] = combined
+            upload.abort()
+            raise BytesDamaged(f"{self.source.url}: the parts of {one.key} did not arrive as they are")
 
     def _part(self, one: Described, target: str, query: dict[str, str], start: int, end: int) -> str:
         digest = hashlib.md5(usedforsecurity=False)
@@ -225,7 +243,7 @@ class Copier:
             with self.pace.room(3 * RANGE_BYTES):
                 put = self.replica.request("PUT", target, query=query, body=Upload(end - start, blocks), long=True)
         etag = put.headers.get("etag", "").strip('"')
-        if is_digest(etag, put.headers) and etag != digest.hexdigest():
+        if etag != digest.hexdigest() and not is_encrypted(put.headers):
             raise BytesDamaged(f"{self.replica.url}: a part of {target} arrived as {etag}, not as {digest.hexdigest()}")
         return etag
 
@@ -273,7 +291,7 @@ class Copier:
 
     def _verified(self, one: Described, headers: Mapping[str, str], digest: str) -> Copied:
         etag = headers.get("etag", "").strip('"')
-        if etag != digest and not _encrypted(headers):
+        if etag != digest and not is_encrypted(headers):
             raise BytesDamaged(f"{self.replica.url}: {one.key} arrived as {etag}, not as {digest}")
         verified: VerifiedBy = "etag" if etag == one.etag else "digest"
         version_id = headers.get("x-amz-version-id", "")
@@ -282,17 +300,6 @@ class Copier:
 
 def _version(version_id: str) -> dict[str, str]:
     return {"versionId": version_id} if version_id else {}
-
-
-def is_digest(etag: str, headers: Mapping[str, str]) -> bool:
-    """Whether the ETag that came with these headers is the MD5 of the bytes."""
-    return len(etag) == MD5_DIGITS and not _encrypted(headers)
-
-
-def _encrypted(headers: Mapping[str, str]) -> bool:
-    """With a key of the customer's or of KMS: then the ETag is none."""
-    kind = headers.get("x-amz-server-side-encryption", "")
-    return kind.startswith("aws:") or "x-amz-server-side-encryption-customer-algorithm" in headers
 
 
 def _etag_in(body: bytes) -> str:

@@ -23,6 +23,7 @@ KEPT_HEADERS = (
 )
 STANDARD = "STANDARD"
 """The storage class that some endpoints name and some leave unsaid."""
+MD5_DIGITS = 32
 METADATA = "x-amz-meta-"
 CHECKSUM = "x-amz-checksum-"
 TAG = pattern(rb"<Tag>(.*?)</Tag>", DOTALL)
@@ -41,6 +42,7 @@ class Described:
         tag_count: How many tags `read_tags` would find; 0 also where we may not see them.
         checksums: By algorithm in lower case (`sha256`), base64, as the server keeps them.
         part_count: Of an object that came in parts; 0 of any other.
+        encrypted: With a key of the customer's or of KMS: then no ETag is a digest of bytes.
     """
 
     key: str
@@ -53,6 +55,12 @@ class Described:
     tag_count: int
     checksums: Mapping[str, str]
     part_count: int
+    encrypted: bool = False
+
+    @property
+    def digest(self) -> str:
+        """MD5 of the bytes, hexadecimal; "" where the ETag is none."""
+        return self.etag if len(self.etag) == MD5_DIGITS and not self.encrypted else ""
 
 
 def describe(bucket: Bucket, key: str, *, version_id: str = "") -> Described:
@@ -85,7 +93,14 @@ def described(key: str, answer: Answer) -> Described:
             if name.startswith(CHECKSUM) and name != "x-amz-checksum-type"
         },
         part_count=int(etag.rpartition("-")[2]) if is_multipart(etag) else 0,
+        encrypted=is_encrypted(headers),
     )
+
+
+def is_encrypted(headers: Mapping[str, str]) -> bool:
+    """With a key of the customer's or of KMS, say the headers of an answer."""
+    kind = headers.get("x-amz-server-side-encryption", "")
+    return kind.startswith("aws:") or "x-amz-server-side-encryption-customer-algorithm" in headers
 
 
 def is_multipart(etag: str) -> bool:
@@ -96,8 +111,13 @@ def is_multipart(etag: str) -> bool:
 def read_tags(bucket: Bucket, key: str, *, version_id: str = "") -> dict[str, str]:
     """An object's tags."""
     query = {"tagging": "", **({"versionId": version_id} if version_id else {})}
+    return tags_in(bucket.request("GET", key, query=query).body)
+
+
+def tags_in(body: bytes) -> dict[str, str]:
+    """The tags that an answer to GetObjectTagging names."""
     tags = {}
-    for found in TAG.finditer(bucket.request("GET", key, query=query).body):
+    for found in TAG.finditer(body):
         fields = dict(TAG_FIELD.findall(found[1]))
         tags[unescape(fields[b"Key"].decode())] = unescape(fields.get(b"Value", b"").decode())
     return tags

@@ -9,6 +9,8 @@ HEARTBEAT = OURS + "heartbeat.json"
 UPLOADS = OURS + "uploads/"
 RESTORES = OURS + "restores/"
 MISSING = OURS + "missing.jsonl"
+ROLE = OURS + "role.json"
+PROBE = OURS + "probe.json"
 
 
 def is_reserved(key: str) -> bool:

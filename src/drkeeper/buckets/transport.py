@@ -121,6 +121,8 @@ class Transport:
         handle.setopt(pycurl.HEADERFUNCTION, receiver.header)
         handle.setopt(pycurl.WRITEFUNCTION, receiver.blocks.append)
         handle.setopt(pycurl.NOBODY, method == "HEAD")
+        if method == "POST":  # on a connection that was in use, libcurl by itself would ask twice
+            handle.setopt(pycurl.FRESH_CONNECT, 1)
         if sender is not None:
             handle.setopt(pycurl.UPLOAD, 1)
             handle.setopt(pycurl.READFUNCTION, sender.read)

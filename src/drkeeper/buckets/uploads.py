@@ -7,7 +7,8 @@ with its id: at no instant is there an upload of which nothing is known.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from html import unescape
 
@@ -57,6 +58,15 @@ class PartedUpload:
         """What says, in a request, which part it is."""
         return {"partNumber": str(number), "uploadId": self._note.upload_id}
 
+    def combined(self) -> str:
+        """The ETag that the object will have; "" where the parts' ETags are no digests."""
+        return _combined([self.done[number] for number in range(1, len(self._note.sizes) + 1)])
+
+    def abort(self) -> None:
+        """Give it up, and leave nothing of it."""
+        _abort(self._bucket, self._note)
+        self._bucket.request("DELETE", _note_key(self._note.key))
+
     def complete(self) -> str:
         """Put the parts together; the ETag of the object.
 
@@ -69,7 +79,7 @@ class PartedUpload:
             for number, etag in enumerate(etags, 1)
         )
         body = f"<CompleteMultipartUpload>{each}</CompleteMultipartUpload>".encode()
-        wanted = _combined(etags)
+        wanted = self.combined()
         try:
             answer = self._bucket.request(
                 "POST", self._note.key, query={"uploadId": self._note.upload_id}, body=body, long=True
@@ -110,6 +120,8 @@ def begin(
     if found is None:
         raise BytesDamaged(f"{bucket.url}: the upload of {key} was begun without an id")
     note = note.model_copy(update={"upload_id": unescape(found[1].decode())})
+    if answer.tries > 1:  # one that was begun by a try whose answer was lost is nobody's
+        _end(bucket, key, (each for each in _ids_since(bucket, note) if each != note.upload_id))
     _write_note(bucket, note)
     return PartedUpload(bucket, note, {})
 
@@ -134,12 +146,13 @@ def discard_uploads(bucket: Bucket, *, but: Collection[str] = ()) -> int:
 
 
 def _abort(bucket: Bucket, note: Note) -> None:
-    ids = [note.upload_id] if note.upload_id else list(_ids_since(bucket, note))
-    for upload_id in ids:
-        try:
-            bucket.request("DELETE", note.key, query={"uploadId": upload_id})
-        except ObjectGone:
-            continue
+    _end(bucket, note.key, [note.upload_id] if note.upload_id else list(_ids_since(bucket, note)))
+
+
+def _end(bucket: Bucket, key: str, upload_ids: Iterable[str]) -> None:
+    for upload_id in upload_ids:
+        with suppress(ObjectGone):
+            bucket.request("DELETE", key, query={"uploadId": upload_id})
 
 
 def _ids_since(bucket: Bucket, note: Note) -> Iterator[str]:

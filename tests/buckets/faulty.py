@@ -1,0 +1,149 @@
+"""A proxy at the edge of a server that strikes when it is told to, and counts how often it did."""
+
+import http.client
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+FULL = b"<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its limit.</Message></Error>"
+INTERNAL = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
+
+
+@dataclass
+class Rule:
+    """What happens to requests of one method whose target holds a text.
+
+    Attributes:
+        times: How often; after that, requests pass.
+        skip: So many pass first.
+    """
+
+    method: str
+    target: str
+    action: str
+    times: int = 1
+    skip: int = 0
+    before: object = None
+    hits: int = 0
+
+
+@dataclass
+class Faulty:
+    endpoint: str
+    rules: list = field(default_factory=list)
+    seen: list = field(default_factory=list)
+    most_at_once: int = 0
+    _at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def rule(self, method, target, action, **more):
+        rule = Rule(method, target, action, **more)
+        self.rules.append(rule)
+        return rule
+
+    def count(self, method, target=""):
+        return sum(method == seen_method and target in path for seen_method, path in self.seen)
+
+    def strikes(self, method, path):
+        with self._lock:
+            self.seen.append((method, path))
+            for rule in self.rules:
+                if rule.method != method or rule.target not in path or rule.hits >= rule.times:
+                    continue
+                if rule.skip:
+                    rule.skip -= 1
+                    continue
+                rule.hits += 1
+                return rule
+        return None
+
+
+@contextmanager
+def faulty(endpoint):
+    """A proxy in front of the endpoint; requests are signed for it, and pass as they are."""
+    behind = urlsplit(endpoint).netloc
+    proxy = Faulty("")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self):
+            with proxy._lock:
+                proxy._at_once += 1
+                proxy.most_at_once = max(proxy.most_at_once, proxy._at_once)
+            try:
+                self.handle_one()
+            finally:
+                with proxy._lock:
+                    proxy._at_once -= 1
+
+        def handle_one(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            rule = proxy.strikes(self.command, self.path)
+            action = rule.action if rule else "pass"
+            if rule and rule.before:
+                rule.before()
+            answers = {
+                "slow": (503, SLOW_DOWN), "expired": (403, EXPIRED), "full": (507, FULL), "error": (500, INTERNAL)
+            }  # fmt: skip
+            if action in answers:
+                return self.answer(answers[action][0], {"Retry-After": "0"}, answers[action][1])
+            if action == "hang up":
+                self.close_connection = True
+                return self.connection.close()
+            status, headers, data = self.forwarded(body)
+            if action == "wrong etag":
+                headers = {name: '"00000000000000000000000000000000"' if name.lower() == "etag" else value
+                           for name, value in headers.items()}  # fmt: skip
+            if action == "damage":
+                data = data[:-1] + bytes([data[-1] ^ 1])
+            if action == "lose the answer":
+                self.close_connection = True
+                return self.connection.close()
+            return self.answer(status, headers, data, cut=action == "cut")
+
+        def forwarded(self, body):
+            connection = http.client.HTTPConnection(behind, timeout=30)
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            data = answer.read()
+            headers = {name: value for name, value in answer.getheaders() if name.lower() != "transfer-encoding"}
+            connection.close()
+            return answer.status, headers, data
+
+        def answer(self, status, headers, data, *, cut=False):
+            self.send_response_only(status)
+            length = headers.get("Content-Length", str(len(data))) if self.command == "HEAD" else str(len(data))
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "connection"}:
+                    self.send_header(name, value)
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+            if cut:
+                self.wfile.flush()
+                self.close_connection = True
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
