@@ -29,6 +29,8 @@ def build_plan(
     overwrite: bool = False,
     allow_partial: bool = False,
     keep_held: bool = False,
+    only: Sequence[str] = (),
+    into: str = "",
 ) -> RestorePlan:
     """Decide the steps that restore `targets` from `point`.
 
@@ -41,6 +43,8 @@ def build_plan(
         overwrite: Whether targets that hold data may be replaced (an undo point is taken first).
         allow_partial: Whether a point that lacks some of its systems will do.
         keep_held: Whether what comes up held stays so, to be released by hand.
+        only: Parts of the one system that is restored; for the record.
+        into: Where it is restored to instead of its own place; for the record. Nothing there is overwritten.
 
     Raises:
         Refused: The point is partial, lacks a system, or a target holds data.
@@ -48,6 +52,11 @@ def build_plan(
     records = {record.name: record for record in point.systems}
     wanted = _restorable(point, records, targets, allow_partial=allow_partial)
     holding = [target.system for target in wanted if not target.empty]
+    if holding and into:
+        raise Refused(
+            f"{into} holds objects of what would be restored, and no undo point is taken of it; nothing was changed",
+            hint="name a place that holds none of it, or restore in place, without --into",
+        )
     if holding and not overwrite:
         raise Refused(
             f"{', '.join(holding)} already hold{'s' if len(holding) == 1 else ''} data; nothing was changed",
@@ -67,6 +76,8 @@ def build_plan(
         staging=f"dr{plan_id}",
         overwrite=overwrite,
         keep_held=keep_held,
+        only=tuple(only),
+        into=into,
         targets=tuple(wanted),
         steps=steps,
         forecast=total([step.forecast for step in steps if step.step_id in path]),

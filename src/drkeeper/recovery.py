@@ -23,7 +23,7 @@ from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
 from drkeeper.steps import RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import open_systems, open_vault, targets
+from drkeeper.wiring import narrow, open_systems, open_vault, targets
 
 LEASE = "restore"
 
@@ -63,15 +63,19 @@ def prepare(
     overwrite: bool = False,
     allow_partial: bool = False,
     keep_held: bool = False,
+    only: Sequence[str] = (),
+    into: str = "",
 ) -> Prepared:
     """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
+
+    The arguments are those of `build_plan`, which has the same names for them; `names` are the systems, all by default.
 
     Raises:
         Refused: The restore would fail, or destroy something.
     """
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id, allow_partial=allow_partial)
-    systems = open_systems(policy, names)
+    systems = narrow(policy, open_systems(policy, names), only, into)
     plan = build_plan(
         point,
         targets(policy, systems),
@@ -81,6 +85,8 @@ def prepare(
         overwrite=overwrite,
         allow_partial=allow_partial,
         keep_held=keep_held,
+        only=only,
+        into=into,
     )
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
@@ -114,6 +120,8 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
             overwrite=saved.overwrite,
             allow_partial=bool(saved.left_out),
             keep_held=saved.keep_held,
+            only=saved.only,
+            into=saved.into,
         )
     except (PointUnknown, Refused) as error:
         raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
@@ -214,6 +222,7 @@ def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     point = catalog.find_point(vault, plan.point_id)
     systems = open_systems(policy, [target.system for target in plan.targets])
+    systems = narrow(policy, systems, plan.only, plan.into)
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems)
 
 

@@ -80,6 +80,8 @@ class RestorePlan(Record):
         staging: The name under which targets keep what is loaded until the switch.
         critical_path: Step ids; the forecast is theirs.
         keep_held: What comes up held stays so.
+        only: Parts of its only system that this plan restores; all of it where there is none.
+        into: Where that system is restored to, instead of its own place.
         left_out: Systems of the point that this plan does not restore, with the reason.
     """
 
@@ -92,6 +94,8 @@ class RestorePlan(Record):
     staging: str
     overwrite: bool
     keep_held: bool = False
+    only: tuple[str, ...] = ()
+    into: str = ""
     targets: tuple[Target, ...]
     steps: tuple[Step, ...]
     forecast: Forecast

@@ -8,7 +8,7 @@ from drkeeper.errors import Refused, UsageInvalid
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.steps import Target
-from drkeeper.systems import Clearing, Holding, System, load_kind
+from drkeeper.systems import Clearing, Holding, Narrowing, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
@@ -73,6 +73,30 @@ def open_systems(policy: Policy, names: Iterable[str] = ()) -> dict[str, System]
         for name in freeze_order(policy)
         if name in wanted
     }
+
+
+def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], into: str) -> dict[str, System]:
+    """The same systems; where a part or another place is named, the only one of them restricted to that.
+
+    Raises:
+        UsageInvalid: There are several, or its kind can only be restored whole and in place.
+    """
+    if not only and not into:
+        return dict(systems)
+    word = "--only" if only else "--into"
+    if len(systems) != 1:
+        able = [name for name, system in systems.items() if isinstance(system, Narrowing)]
+        raise UsageInvalid(
+            f"{word} is about one system, and {len(systems)} would be restored",
+            hint=f"name it: --system {able[0]}" if able else "none of this policy's systems can be restored in part",
+        )
+    name, system = next(iter(systems.items()))
+    if not isinstance(system, Narrowing):
+        raise UsageInvalid(
+            f"{name} is of kind {system.kind}, which is restored whole and in place: {word} cannot be given",
+            hint="restore it whole, or into another server by a policy that names that one",
+        )
+    return {name: system.narrowed(only, into, [each.options for each in policy.systems.values()])}
 
 
 def carried_options(policy: Policy) -> dict[str, dict[str, object]]:
@@ -162,7 +186,7 @@ def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
         Target(
             system=name,
             kind=system.kind,
-            endpoint=endpoint(policy, name),
+            endpoint=system.place if isinstance(system, Narrowing) else endpoint(policy, name),
             empty=system.is_empty(),
             holds=isinstance(system, Holding) and system.holds,
         )

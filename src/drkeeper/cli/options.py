@@ -114,6 +114,15 @@ partial_option = click.option(
 keep_held_option = click.option(
     "--keep-held", is_flag=True, help="Leave workloads of clusters at zero, until `drkeeper release`."
 )
+only_option = click.option(
+    "--only",
+    multiple=True,
+    metavar="KEY",
+    help="Of a bucket, only this object, or those below a prefix that ends in /. May be given several times.",
+)
+into_option = click.option(
+    "--into", default="", metavar="URL", help="Restore a bucket into another one: s3://bucket or s3://bucket/prefix."
+)
 wait_option = click.option(
     "--wait", "wait_seconds", type=DURATION, default="0s", help="How long to wait for a lease that is held."
 )

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drkeeper.cli.options import keep_held_option, overwrite_option, partial_option, point_argument, system_option
+from drkeeper.cli.options import (
+    into_option,
+    keep_held_option,
+    only_option,
+    overwrite_option,
+    partial_option,
+    point_argument,
+    system_option,
+)
 from drkeeper.cli.output import Column, Output, human_duration, human_time, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import Refused
@@ -20,7 +28,9 @@ if TYPE_CHECKING:
 @overwrite_option
 @partial_option
 @keep_held_option
-@click.option("--diff", is_flag=True, help="Show each object that a cluster would change, as its API server says.")
+@only_option
+@into_option
+@click.option("--diff", is_flag=True, help="Show each object of a cluster or bucket that would change.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `drkeeper restore --plan`."
 )
@@ -34,6 +44,8 @@ def command(
     overwrite: bool,
     allow_partial: bool,
     keep_held: bool,
+    only: tuple[str, ...],
+    into: str,
     diff: bool,
     out: Path | None,
     output: Output,
@@ -47,13 +59,21 @@ def command(
       drkeeper plan latest --overwrite
       drkeeper plan 3f2a --system mlflow-db -o json
       drkeeper plan --system cluster --diff
+      drkeeper plan --system artifacts --only models/42/ --diff
       drkeeper plan --out p.json && drkeeper restore --plan p.json
     """
     from drkeeper.recovery import differences, prepare
 
     policy = settings.load_policy()
     prepared = prepare(
-        policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial, keep_held=keep_held
+        policy,
+        point_id,
+        names=systems,
+        overwrite=overwrite,
+        allow_partial=allow_partial,
+        keep_held=keep_held,
+        only=only,
+        into=into,
     )
     if out is not None:
         save(prepared, out)

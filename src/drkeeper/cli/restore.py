@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from drkeeper.cli.options import (
+    into_option,
     keep_held_option,
+    only_option,
     overwrite_option,
     partial_option,
     point_argument,
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 @overwrite_option
 @partial_option
 @keep_held_option
+@only_option
+@into_option
 @click.option(
     "--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), help="Carry out a plan that was saved."
 )
@@ -49,6 +53,8 @@ def command(
     overwrite: bool,
     allow_partial: bool,
     keep_held: bool,
+    only: tuple[str, ...],
+    into: str,
     plan_file: Path | None,
     resume: str | None,
     give_up: str | None,
@@ -64,6 +70,7 @@ def command(
     Examples:
       drkeeper restore latest
       drkeeper restore 3f2a --system online-store --overwrite
+      drkeeper restore 3f2a --system artifacts --only models/42/ --into s3://other-bucket
       drkeeper restore --plan p.json --yes
       drkeeper restore --resume
     """
@@ -82,7 +89,14 @@ def command(
             recovery.prepare_saved(policy, plan_file)
             if plan_file
             else recovery.prepare(
-                policy, point_id, names=systems, overwrite=overwrite, allow_partial=allow_partial, keep_held=keep_held
+                policy,
+                point_id,
+                names=systems,
+                overwrite=overwrite,
+                allow_partial=allow_partial,
+                keep_held=keep_held,
+                only=only,
+                into=into,
             )
         )
         _ask(settings, prepared, yes=yes)
@@ -98,7 +112,7 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
         if value is not None
     ]
-    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held")
+    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held", "only", "into")
     given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if len(ways) > 1:
         raise UsageInvalid(f"give one of {' and '.join(ways)}")

@@ -10,7 +10,7 @@ parties). Such a module has
 Systems know neither each other nor the catalog; they raise the errors of `drkeeper.errors`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -197,6 +197,29 @@ class Differing(Protocol):
 
     def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
         """Lines of a unified diff; secrets masked. Changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Narrowing(Protocol):
+    """A system of which a part can be restored, or that can be restored to another place than its own."""
+
+    @property
+    def place(self) -> str:
+        """Where a restore goes, and how much of it; for people, without secrets."""
+        ...
+
+    def narrowed(self, only: Sequence[str], into: str, others: Sequence[BaseModel] = ()) -> "System":
+        """The same system, of which nothing outside of `only` is touched, verified or counted.
+
+        Args:
+            only: Its parts, in the kind's own words; () for all of it.
+            into: Another place, which must hold nothing of it yet; "" for the system's own.
+            others: Options of all systems of the policy, which may know the other place.
+
+        Raises:
+            UsageInvalid: A part or the place cannot be one.
+        """
         ...
 
 
