@@ -11,6 +11,8 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 FULL = b"<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its limit.</Message></Error>"
 INTERNAL = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
+ANSWERS = {"slow": (503, SLOW_DOWN), "expired": (403, EXPIRED), "full": (507, FULL), "error": (500, INTERNAL)}
+WRONG = '"00000000000000000000000000000000"'
 
 
 @dataclass
@@ -48,6 +50,17 @@ class Faulty:
     def count(self, method, target=""):
         return sum(method == seen_method and target in path for seen_method, path in self.seen)
 
+    @contextmanager
+    def at_work(self):
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
     def strikes(self, method, path):
         with self._lock:
             self.seen.append((method, path))
@@ -62,83 +75,81 @@ class Faulty:
         return None
 
 
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Faulty
+    behind: str
+
+    def handle_any(self):
+        with self.proxy.at_work():
+            self.handle_one()
+
+    def handle_one(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        rule = self.proxy.strikes(self.command, self.path)
+        action = rule.action if rule else "pass"
+        if rule and rule.before:
+            rule.before()
+        if action in ANSWERS:
+            status, text = ANSWERS[action]
+            self.answer(status, {"Retry-After": "0"}, text)
+        elif action == "hang up":
+            self.hang_up()
+        else:
+            self.pass_on(body, action)
+
+    def pass_on(self, body, action):
+        status, headers, data = self.forwarded(body)
+        if action == "wrong etag":
+            headers = {**{name: value for name, value in headers.items() if name.lower() != "etag"}, "ETag": WRONG}
+        elif action == "damage":
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        if action == "lose the answer":
+            self.hang_up()
+        else:
+            self.answer(status, headers, data, cut=action == "cut")
+
+    def hang_up(self):
+        self.close_connection = True
+        self.connection.close()
+
+    def forwarded(self, body):
+        connection = http.client.HTTPConnection(self.behind, timeout=30)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        data = answer.read()
+        headers = {name: value for name, value in answer.getheaders() if name.lower() != "transfer-encoding"}
+        connection.close()
+        return answer.status, headers, data
+
+    def answer(self, status, headers, data, *, cut=False):
+        self.send_response_only(status)
+        length = headers.get("Content-Length", str(len(data))) if self.command == "HEAD" else str(len(data))
+        for name, value in headers.items():
+            if name.lower() not in {"content-length", "connection"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+            self.wfile.flush()
+            self.close_connection = self.close_connection or cut
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
 @contextmanager
 def faulty(endpoint):
     """A proxy in front of the endpoint; requests are signed for it, and pass as they are."""
-    behind = urlsplit(endpoint).netloc
     proxy = Faulty("")
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self):
-            with proxy._lock:
-                proxy._at_once += 1
-                proxy.most_at_once = max(proxy.most_at_once, proxy._at_once)
-            try:
-                self.handle_one()
-            finally:
-                with proxy._lock:
-                    proxy._at_once -= 1
-
-        def handle_one(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            rule = proxy.strikes(self.command, self.path)
-            action = rule.action if rule else "pass"
-            if rule and rule.before:
-                rule.before()
-            answers = {
-                "slow": (503, SLOW_DOWN), "expired": (403, EXPIRED), "full": (507, FULL), "error": (500, INTERNAL)
-            }  # fmt: skip
-            if action in answers:
-                return self.answer(answers[action][0], {"Retry-After": "0"}, answers[action][1])
-            if action == "hang up":
-                self.close_connection = True
-                return self.connection.close()
-            status, headers, data = self.forwarded(body)
-            if action == "wrong etag":
-                headers = {name: '"00000000000000000000000000000000"' if name.lower() == "etag" else value
-                           for name, value in headers.items()}  # fmt: skip
-            if action == "damage":
-                data = data[:-1] + bytes([data[-1] ^ 1])
-            if action == "lose the answer":
-                self.close_connection = True
-                return self.connection.close()
-            return self.answer(status, headers, data, cut=action == "cut")
-
-        def forwarded(self, body):
-            connection = http.client.HTTPConnection(behind, timeout=30)
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                connection.putheader(name, value)
-            connection.endheaders(body)
-            answer = connection.getresponse()
-            data = answer.read()
-            headers = {name: value for name, value in answer.getheaders() if name.lower() != "transfer-encoding"}
-            connection.close()
-            return answer.status, headers, data
-
-        def answer(self, status, headers, data, *, cut=False):
-            self.send_response_only(status)
-            length = headers.get("Content-Length", str(len(data))) if self.command == "HEAD" else str(len(data))
-            for name, value in headers.items():
-                if name.lower() not in {"content-length", "connection"}:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            self.wfile.write(data[: len(data) // 2] if cut else data)
-            if cut:
-                self.wfile.flush()
-                self.close_connection = True
-
-        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Here", (Handler,), {"proxy": proxy, "behind": urlsplit(endpoint).netloc})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
