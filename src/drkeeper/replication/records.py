@@ -69,3 +69,13 @@ def newest_record(vault: Vault, system: str) -> ReplicationRecord | None:
     """Of the last run; None before the first."""
     keys = vault.record_keys(f"{REPLICATIONS}{system}/")
     return vault.read_record(keys[-1], ReplicationRecord) if keys else None
+
+
+def newest_complete(vault: Vault, system: str, *, source_url: str, replica_url: str) -> ReplicationRecord | None:
+    """Of the last run that went through the whole of these two buckets, and failed in nothing."""
+    for key in reversed(vault.record_keys(f"{REPLICATIONS}{system}/")):
+        record = vault.read_record(key, ReplicationRecord)
+        same = (record.source_url, record.replica_url) == (source_url, replica_url)
+        if same and record.complete and not record.dry_run:
+            return record
+    return None

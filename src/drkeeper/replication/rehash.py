@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drkeeper.buckets.bucket import RANGE_BYTES, Answer, Bucket
-from drkeeper.buckets.copying import MD5_DIGITS, SOURCE_ETAG, is_digest
-from drkeeper.buckets.described import Described, described, is_multipart, time_at
+from drkeeper.buckets.copying import SOURCE_ETAG
+from drkeeper.buckets.described import MD5_DIGITS, Described, described, is_multipart, time_at
 from drkeeper.buckets.errors import BucketUnreachable, BytesDamaged, CallLacking, ObjectChanged, ObjectGone
 from drkeeper.buckets.listing import Listed
 from drkeeper.buckets.pacing import Pace
@@ -57,9 +57,7 @@ def rehash(bucket: Bucket, one: Listed, pace: Pace) -> Rehashed:
     if isinstance(found, _Unreadable):
         return Rehashed(one, "damaged", f"its bytes cannot be read: {found.why}")
     now = described(one.key, head)
-    # Of an object in parts, what stands before the dash is made of MD5 digests where that of others is one.
-    of_md5 = is_digest(now.etag.partition("-")[0], head.headers)
-    yardstick = yardstick_of(now, of_md5=of_md5, told_sizes=lambda: told_sizes(bucket, now))
+    yardstick = yardstick_of(now, lambda: told_sizes(bucket, now))
     if yardstick is None:
         return Rehashed(one, "not checked", UNCHECKABLE)
     return _judged(bucket, one, now, yardstick, _measured(bucket, one, yardstick, pace))

@@ -110,7 +110,7 @@ def bring(how: Bringing, shard: Shard = EVERYTHING) -> Tally:
     """
     tally = Tally()
     changed: list[Wanted] = []
-    source, held = _compared(how, shard)
+    source, held = compared(how, shard)
     tally.replica_objects = len(held)
     new = _new(source, held, tally, changed)
     if how.dry_run:
@@ -134,7 +134,7 @@ def listed_keys(copier: Copier, protected: Callable[[str], bool]) -> Iterator[st
         yield from (one.key for one in list_objects(bucket) if protected(one.key))
 
 
-def _compared(how: Bringing, shard: Shard) -> tuple[Iterator[Listed], Table]:
+def compared(how: Bringing, shard: Shard) -> tuple[Iterator[Listed], Table]:
     """The source's listing, and the replica's as a table; both are read at the same time."""
 
     def chosen(one: Listed) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from drkeeper.buckets.described import Described
+from drkeeper.buckets.described import MD5_DIGITS, Described
 
 ALGORITHMS = ("sha256", "sha1", "crc64nvme", "crc32c", "crc32")
 """Of checksums, the strongest first."""
@@ -79,17 +79,17 @@ def digest_by(algorithm: str) -> Digest:
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
-def yardstick_of(one: Described, *, of_md5: bool, told_sizes: Callable[[], tuple[int, ...] | None]) -> Yardstick | None:
+def yardstick_of(one: Described, told_sizes: Callable[[], tuple[int, ...] | None]) -> Yardstick | None:
     """What an object can be checked by; None: by nothing.
 
     Args:
         one: The object.
-        of_md5: Whether its ETag is made of MD5 digests of its bytes: not where a key of its own encrypts them.
         told_sizes: Asked for the sizes of its parts; None where the endpoint does not tell.
     """
-    if of_md5 and not one.part_count:
-        return Yardstick("md5", one.etag)
-    if of_md5:
+    # Of an object in parts, what stands before the dash is made of MD5 digests where that of others is one.
+    if not one.encrypted and len(one.etag.partition("-")[0]) == MD5_DIGITS:
+        if not one.part_count:
+            return Yardstick("md5", one.etag)
         sizes = told_sizes()
         if sizes:
             return Yardstick("md5", one.etag, sizes)
