@@ -25,7 +25,7 @@ def jobs(policy: Policy) -> dict[str, Job]:
     run: dict[str, Callable[[threading.Event], None]] = {
         "backup": lambda stop: _backup(policy, stop),
         "replicate": lambda stop: _replicate(policy, stop),
-        "verify": lambda _: _verify(policy),
+        "verify": lambda stop: _verify(policy, stop),
         "prune": lambda _: _prune(policy),
         "beat": lambda _: _beat(policy),
         "drill": lambda stop: _drill(policy, stop),
@@ -77,13 +77,17 @@ def _replicate(policy: Policy, stop: threading.Event) -> None:
         raise BackupPartial("; ".join(lacking))
 
 
-def _verify(policy: Policy) -> None:
+def _verify(policy: Policy, stop: threading.Event) -> None:
+    from drkeeper import bucket_proofs
+
     result = actions.verify(policy, (), level="intact", sample=VERIFY_SAMPLE)
-    if result.verdict == "failed":
-        raise VerificationFailed("; ".join(f"{check.subject}: {check.detail}" for check in result.findings))
+    wrong = [f"{check.subject}: {check.detail}" for check in result.findings]
     lacking = {region for proof in result.proofs for region in set(proof.verdicts) - set(proof.passed_in)}
-    if lacking:
-        raise VerificationFailed(f"not every point could be checked in {', '.join(sorted(lacking))}")
+    if lacking and not wrong:
+        wrong.append(f"not every point could be checked in {', '.join(sorted(lacking))}")
+    wrong += bucket_proofs.verify_on_schedule(policy, stop)
+    if wrong:
+        raise VerificationFailed("; ".join(wrong))
 
 
 def _prune(policy: Policy) -> None:

@@ -11,6 +11,7 @@ from drkeeper.errors import KeyMissing, UsageInvalid, VerificationFailed
 
 if TYPE_CHECKING:
     from drkeeper.facts import Check
+    from drkeeper.replication.proof_records import BucketLevel
     from drkeeper.verify import Depth, Verification
 
 
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
 @point_argument()
 @click.option("--all", "every", is_flag=True, help="All recovery points.")
 @click.option(
+    "--system", "systems", metavar="NAME", multiple=True, help="This bucket and its replica instead; may be repeated."
+)
+@click.option(
     "--level",
-    type=click.Choice(["stored", "intact"]),
+    type=click.Choice(["stored", "intact", "restorable"]),
     default="stored",
     show_default=True,
-    help="stored: every frame is in each region; intact: and hashes to its name.",
+    help="stored: all is in each region; intact: and hashes to what it should; restorable (buckets): and is fetched.",
 )
-@click.option("--sample", type=SHARE, default="100%", show_default=True, help="Share of the frames that intact reads.")
+@click.option(
+    "--sample", type=SHARE, help="Share of the frames or objects that is read; 100% (5% with restorable) by default."
+)
 @click.option("--heal", is_flag=True, help="Copy what is broken from a region that has it whole, then verify again.")
-@click.option("--seed", type=int, help="Of the sample, to look at the same frames again.")
+@click.option("--seed", type=int, help="Of the sample, to look at the same frames or objects again.")
 @output_option
 @click.pass_context
 @pass_settings
@@ -36,8 +42,9 @@ def command(
     *,
     point_id: str,
     every: bool,
-    level: "Depth",
-    sample: float,
+    systems: tuple[str, ...],
+    level: "BucketLevel",
+    sample: float | None,
     heal: bool,
     seed: int | None,
     output: Output,
@@ -47,14 +54,41 @@ def command(
     Exit code 5: something is missing or damaged (the frame, stream and region are named), or a region could not be
     checked. A level is held only in the regions that were.
 
+    With --system a bucket of artifacts and its replica are verified: stored compares their listings; intact reads
+    objects again, each run going on where the last one ended, until all were read; restorable fetches some objects
+    from each region, and compares them.
+
     \b
     Examples:
       drkeeper verify                                  the latest point is stored
       drkeeper verify --all --level intact --sample 5%
       drkeeper verify 3f2a --level intact --heal
+      drkeeper verify --system artifacts --level intact --sample 5%
     """
-    if every and context.get_parameter_source("point_id") is not click.core.ParameterSource.DEFAULT:
-        raise UsageInvalid("give an ID or --all, not both")
+    named = context.get_parameter_source("point_id") is not click.core.ParameterSource.DEFAULT
+    if named + every + bool(systems) > 1:
+        raise UsageInvalid("give an ID, --all or --system, and only one of them")
+    if systems:
+        from drkeeper.cli.verify_buckets import verify_buckets
+
+        verify_buckets(settings, systems, level=level, sample=sample, heal=heal, seed=seed, output=output)
+    elif level == "restorable":
+        raise UsageInvalid("--level restorable is for buckets", hint="points are restored by `drkeeper drill`")
+    else:
+        ids = () if every else (point_id,)
+        _verify_points(settings, ids, level=level, sample=sample or 1.0, heal=heal, seed=seed, output=output)
+
+
+def _verify_points(
+    settings: Settings,
+    ids: tuple[str, ...],
+    *,
+    level: "Depth",
+    sample: float,
+    heal: bool,
+    seed: int | None,
+    output: Output,
+) -> None:
     from drkeeper import actions
     from drkeeper.wiring import open_vault
 
@@ -62,11 +96,10 @@ def command(
     if level == "intact" and not open_vault(policy).can_read:
         raise KeyMissing("the vault is encrypted, and frames cannot be opened without an identity")
     with working(settings) as work:
-        ids = () if every else (point_id,)
         result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
         if heal and (result.broken_frames or result.broken_indices):
             mended = actions.heal(policy, result)
-            _show_mended(mended)
+            show_mended(mended)
             result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
     _show(result, output)
     _insist(result)
@@ -107,7 +140,8 @@ def _where(verdicts: "dict[str, str]") -> str:
     return ", ".join(region if verdict == "passed" else f"{region}: {verdict}" for region, verdict in verdicts.items())
 
 
-def _show_mended(mended: "list[Check]") -> None:
+def show_mended(mended: "list[Check]") -> None:
+    """What came of healing, on stderr: stdout is for what was found."""
     from drkeeper.cli.output import table_lines
     from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
 

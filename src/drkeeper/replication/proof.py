@@ -138,7 +138,8 @@ class Prover:
         ]
         damaged = ((name, each) for name in walkers for each in walkers[name].walk.damaged)
         findings = [finding("intact", self.pair.system, name, each.key, each.detail) for name, each in damaged]
-        return self._kept("intact", regions, findings, sample=share)
+        asked = share or max((each.walk.share for each in walkers.values()), default=0.0)
+        return self._kept("intact", regions, findings, sample=asked)
 
     def _restorable(self, share: float, seed: int) -> BucketProof:
         away = self._away()

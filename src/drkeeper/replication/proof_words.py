@@ -1,6 +1,7 @@
 """What was found, in verdicts and words."""
 
 from collections.abc import Iterable, Iterator
+from shlex import quote
 
 from drkeeper.facts import Check
 from drkeeper.replication.proof_intact import Walker
@@ -22,7 +23,7 @@ def finding(level: BucketLevel, system: str, region: Region, key: str, detail: s
         subject=f"{system}.{region}.{key}",
         verdict="failed",
         detail=detail,
-        remedy=form.format(system=system, key=key),
+        remedy=form.format(system=system, key=quote(key)),
     )
 
 
