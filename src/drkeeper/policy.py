@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, Seria
 
 from drkeeper._policy.quantities import Cron, Duration, Name, Recipient
 from drkeeper.errors import PolicyInvalid
+from drkeeper.hooks import Hook
 from drkeeper.vault.store import StoreOptions
 
 VAULT_REGIONS = ("vault", "regions")
@@ -131,6 +132,12 @@ class SandboxPolicy(Section):
     )
 
 
+class FailoverPolicy(Section):
+    """What happens beside a fail-over of a bucket, and a fail-back."""
+
+    hooks: tuple[Hook, ...] = Field(default=(), description="Who is told before and after the switch, in this order.")
+
+
 class Policy(Section):
     """A whole policy."""
 
@@ -147,6 +154,7 @@ class Policy(Section):
     )
     schedules: SchedulesPolicy = Field(default_factory=SchedulesPolicy, description="When the daemon does what.")
     sandbox: SandboxPolicy = Field(default_factory=SandboxPolicy, description="Where drills run.")
+    failover: FailoverPolicy = Field(default_factory=FailoverPolicy, description="Beside a bucket's fail-over.")
 
     _written: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 

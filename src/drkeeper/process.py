@@ -174,10 +174,12 @@ def running(
     env: Mapping[str, str] | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
+    inherit: bool = True,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended, with its whole process group, when the block is left before its own end.
 
     Its stderr goes to an unnamed temporary file (a full pipe cannot block it); `stderr_tail` reads that.
+    `inherit`: whether `env` is added to our own environment, or is all of it.
     """
     import tempfile
 
@@ -185,7 +187,7 @@ def running(
         try:
             process = subprocess.Popen(
                 list(argv),
-                env={**os.environ, **(env or {})},
+                env={**(os.environ if inherit else {}), **(env or {})},
                 stdin=stdin,
                 stdout=stdout,
                 stderr=spool,

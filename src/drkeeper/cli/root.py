@@ -28,6 +28,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "plan": "Show what a restore would do, and how long it would take.",
         "restore": "Bring systems back from a recovery point.",
         "release": "Let workloads run that a restore left held.",
+        "failover": "Make a bucket's replica the primary; plan it, test it, see who is.",
+        "failback": "Make the source primary again, with what was written meanwhile.",
         "ids": "Show the new ids of what was restored beside the former ones.",
     },
     "Keep": {

@@ -1,0 +1,126 @@
+"""From what an operator asks for to a plan, and from a plan that was agreed to to its end."""
+
+import threading
+from dataclasses import dataclass
+
+from drkeeper.errors import Refused, WorldChanged
+from drkeeper.failover.errors import ConflictsFound
+from drkeeper.failover.plan import Asked, plan_failback, plan_failover
+from drkeeper.failover.reconciling import Reconciler
+from drkeeper.failover.roles import current_roles
+from drkeeper.failover.sides import Sides, look
+from drkeeper.failover.steps import SwitchPlan
+from drkeeper.failover.switch import Outcome, Switch, alone
+from drkeeper.failover.telling import Teller
+from drkeeper.hooks import Hook
+from drkeeper.progress import Progress, Silent
+from drkeeper.replication.run import Pair
+from drkeeper.throttle import stopped_by
+from drkeeper.vault.vault import Vault
+
+ACCEPT_HINT = "see `drkeeper failover plan`; --accept-loss goes on where only a loss stands in the way"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One system that can be switched, with all that this needs.
+
+    Attributes:
+        policy: The policy's name; hooks are told.
+        ttl_seconds: Of leases.
+    """
+
+    vault: Vault
+    pair: Pair
+    hooks: tuple[Hook, ...] = ()
+    policy: str = ""
+    ttl_seconds: float = 120.0
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the hooks."""
+        return tuple(dict.fromkeys(hook.label for hook in self.hooks))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, and what it was made from."""
+
+    place: Place
+    asked: Asked
+    plan: SwitchPlan
+    reconciler: Reconciler | None = None
+
+
+def prepare_failover(place: Place, asked: Asked) -> Prepared:
+    """Look at both sides and plan. Changes nothing."""
+    world = look(Sides(place.pair), place.vault, compare=not asked.hooks_only, hooks=place.labels)
+    return Prepared(place, asked, plan_failover(world, asked))
+
+
+def prepare_failback(place: Place, asked: Asked, *, allow_share: float | None = None) -> Prepared:
+    """Look at both sides, compare them, and plan. Changes nothing."""
+    sides = Sides(place.pair)
+    world = look(sides, place.vault, compare=False, hooks=place.labels)
+    reconciler = Reconciler(sides, world, prefer=asked.prefer, allow_share=allow_share)
+    comparable = world.roles.primary == "replica" and world.source.reachable and world.replica.reachable
+    found = reconciler.look() if comparable and not asked.hooks_only else None
+    guard = reconciler.guard_says(found) if found else ""
+    return Prepared(place, asked, plan_failback(world, asked, found, guard=guard), reconciler)
+
+
+def insist(prepared: Prepared) -> None:
+    """Raise what stands in the way of a plan.
+
+    Raises:
+        ConflictsFound: Both sides were changed, and nobody decided.
+        Refused: Something else.
+    """
+    plan = prepared.plan
+    if not plan.refusals:
+        return
+    text = f"{plan.system}: {'; '.join(plan.refusals)}. Nothing was changed"
+    if plan.reconciliation is not None and plan.reconciliation.conflict_count:
+        raise ConflictsFound(text, hint="both versions of each are shown by `drkeeper failback --dry-run`")
+    raise Refused(text, hint=ACCEPT_HINT if plan.kind == "failover" else "")
+
+
+def carry_out(
+    prepared: Prepared,
+    *,
+    wait_seconds: float = 0,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """Do what the plan says, alone.
+
+    Raises:
+        LeaseHeld: Somebody else switches or replicates this system.
+        WorldChanged: Somebody else has switched it since the plan was made; nothing was changed.
+        Refused, ConsumersUntold, DrkeeperError: As `Switch.carry_out`.
+    """
+    insist(prepared)
+    place, plan = prepared.place, prepared.plan
+    with (
+        stopped_by(stop or threading.Event()),
+        alone(place.vault, plan.system, ttl_seconds=place.ttl_seconds, wait_seconds=wait_seconds) as lease,
+    ):
+        if current_roles(place.vault, plan.system).number != plan.roles.number:
+            raise WorldChanged(
+                f"{plan.system}: somebody else has switched it since this was planned, or tried to; stopped",
+                hint="look at `drkeeper failover status`, and at a new plan",
+            )
+        if prepared.reconciler is not None:
+            prepared.reconciler.check = lease.check
+            prepared.reconciler.progress = progress or Silent()
+        switch = Switch(
+            vault=place.vault,
+            sides=Sides(place.pair),
+            plan=plan,
+            teller=Teller(plan, place.hooks, policy=place.policy),
+            lease=lease,
+            reconciler=prepared.reconciler,
+            accept_loss=prepared.asked.accept_loss,
+            progress=progress or Silent(),
+        )
+        return switch.carry_out()

@@ -1,0 +1,162 @@
+"""Bring to the source what was written or deleted at the replica: compare, guard, copy, put delete markers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from drkeeper.buckets.bulk import NotCopied, copy_all
+from drkeeper.buckets.copying import Copied, Copier, Wanted
+from drkeeper.buckets.described import time_at
+from drkeeper.buckets.pacing import Pace
+from drkeeper.buckets.uploads import discard_uploads
+from drkeeper.errors import DrkeeperError, Refused
+from drkeeper.failover.errors import ConflictsLate
+from drkeeper.failover.reconcile import Parting, Prefer
+from drkeeper.failover.sides import Sides, protection
+from drkeeper.failover.steps import Reconciliation, World
+from drkeeper.failover.survey import View, decisions, summarise
+from drkeeper.progress import Progress, Silent
+
+GUARD_HINT = "look at what was written at the replica; then give `--allow-share 1`"
+
+
+@dataclass
+class Reconciler:
+    """Reconciles one system.
+
+    Attributes:
+        check: Raises where we are not alone any more.
+        brought: ETags of copies whose parts could not be kept, by key: what the replica has, and the source now.
+    """
+
+    sides: Sides
+    world: World
+    prefer: Prefer | None = None
+    allow_share: float | None = None
+    check: Callable[[], None] = lambda: None
+    progress: Progress = field(default_factory=Silent)
+    brought: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def look(self) -> Reconciliation:
+        """Compare both sides. Changes nothing."""
+        return summarise(self._view())
+
+    def guard_says(self, found: Reconciliation) -> str:
+        """Why the share guard stops it; "" where it does not."""
+        guard = self.sides.pair.guard(self.allow_share)
+        if guard.allows(found.source_objects, overwritten=found.overwrites, deleted=found.deletions):
+            return ""
+        return (
+            f"{found.overwrites:,} objects of the source would be overwritten and {found.deletions:,} deleted, of "
+            f"{found.source_objects:,}, where a share of {guard.share:.0%} is allowed; {GUARD_HINT}"
+        )
+
+    def carry_out(self, *, last: bool) -> None:
+        """Compare again, and do it. May be done again: what is equal then is left alone.
+
+        Args:
+            last: Nobody writes any more; half-done uploads are taken away.
+
+        Raises:
+            ConflictsLate: Both sides were changed since the plan was made; nothing more was changed.
+            Refused: The share guard stops it.
+            DrkeeperError: Some objects were not copied; the message names one.
+        """
+        found = self.look()
+        if found.conflict_count:
+            first = found.conflicts[0]
+            raise ConflictsLate(
+                f"{found.conflict_count} conflicts came up meanwhile, the first: {first.key}: {first.why}; "
+                "nothing of them was overwritten, and the replica is still primary",
+                hint="see them with `drkeeper failback --dry-run`",
+            )
+        if said := self.guard_says(found):
+            raise Refused(said)
+        if found.copies or found.deletions:
+            self._bring()
+        if last:
+            discard_uploads(self.sides.bucket("source"))
+
+    def _bring(self) -> None:
+        pair = self.sides.pair
+        copier = Copier(
+            self.sides.bucket("replica", read_only=True),
+            self.sides.bucket("source"),
+            Pace(pair.options.copying.requests, pair.rate_bytes_per_second),
+        )
+        deleted: list[str] = []
+        in_parts: dict[str, str] = {}
+        failed: list[NotCopied] = []
+        task = f"bring back {pair.system}"
+        self.progress.begin(task)
+        for outcome in copy_all(copier, self._wanted(deleted, in_parts)):
+            match outcome:
+                case Copied():
+                    self.progress.advance(task, outcome.size_bytes)
+                    etag = in_parts.pop(outcome.key, outcome.etag)
+                    if etag != outcome.etag:
+                        self.brought[outcome.key] = (etag, outcome.etag)
+                case NotCopied(gone=False):
+                    failed.append(outcome)
+                case NotCopied():
+                    pass  # deleted at the replica meanwhile: the next look sees it
+        self._delete(copier, deleted)
+        self.progress.end(task, "failed" if failed else "done")
+        if failed:
+            raise DrkeeperError(
+                f"{len(failed)} objects were not brought back, the first: {failed[0].key}: {failed[0].error}",
+                hint="run it again; the replica is still primary",
+            )
+
+    def _wanted(self, deleted: list[str], in_parts: dict[str, str]) -> Iterator[Wanted]:
+        for number, each in enumerate(decisions(self._view())):
+            if number % 1000 == 0:
+                self.check()
+            if each.verdict == "delete":
+                deleted.append(each.key)
+            elif each.verdict == "copy" and each.replica is not None:
+                there = each.replica
+                if there.in_parts:
+                    in_parts[each.key] = there.etag
+                yield Wanted(each.key, there.size_bytes, there.etag, there.storage_class)
+
+    def _delete(self, copier: Copier, keys: list[str]) -> None:
+        """As delete markers: `resolve` asks for none where no versions are kept."""
+        for key in keys:
+            self.check()
+            copier.replica.request("DELETE", key)
+
+    @cached_property
+    def _parting(self) -> Parting:
+        return parting_of(self.sides, self.world)
+
+    def _view(self) -> View:
+        return View(
+            source=self.sides.bucket("source", read_only=True),
+            replica=self.sides.bucket("replica", read_only=True),
+            parting=replace(self._parting, brought=self.brought),
+            protected=protection(self.sides),
+            replica_versioned=self.world.replica.versioned,
+            prefer=self.prefer,
+        )
+
+
+def parting_of(sides: Sides, world: World) -> Parting:
+    """When both sides parted, by each one's own clock.
+
+    A source that did not answer then is asked for its time now: what its clock differs by from the replica's, it is
+    taken to have differed by then.
+    """
+    switched = world.roles.switched
+    if switched is None or switched.replica_at is None:
+        raise Refused(f"{sides.pair.system}: no fail-over is on record")
+    source_at = switched.source_at
+    if source_at is None:
+        ahead = time_at(sides.bucket("source", read_only=True)) - time_at(sides.bucket("replica", read_only=True))
+        source_at = switched.replica_at + ahead
+    return Parting(
+        source_at=source_at,
+        replica_at=switched.replica_at,
+        replicated_until=switched.replicated_until,
+        source_versioned=world.source.versioned,
+    )
