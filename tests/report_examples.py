@@ -14,7 +14,7 @@ def at(seconds: float) -> datetime:
     return DISASTER + timedelta(seconds=seconds)
 
 
-def step(  # noqa: PLR0917
+def step(
     name, system, phase, start, took, size=0, outcome="done", error="", history="5 earlier runs"
 ):
     forecast = Forecast(p50_seconds=took * 0.94, p90_seconds=took * 1.3, basis=history) if size else None
@@ -24,7 +24,7 @@ def step(  # noqa: PLR0917
     )  # fmt: skip
 
 
-def system(name, kind, size, rto, lag, sequence=8123, **changes):  # noqa: PLR0917
+def system(name, kind, size, rto, lag, sequence=8123, **changes):
     fields = {
         "name": name, "kind": kind, "as_of": at(-lag + 1), "size_bytes": size, "rto_seconds": rto,
         "rto_forecast": Forecast(p50_seconds=rto * 0.9, p90_seconds=rto * 1.2, basis="5 earlier runs"),

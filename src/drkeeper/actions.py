@@ -156,7 +156,12 @@ def check(policy: Policy) -> list[Check]:
     """Probe every region and system; nothing is changed."""
     from drkeeper.doctor import probe_regions, probe_systems
 
-    return [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
+    found = [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
+    if any(system.kind == BUCKETS for system in policy.systems.values()):
+        from drkeeper import artifacts
+
+        found.extend(artifacts.checks(policy))
+    return found
 
 
 def beat(policy: Policy) -> dict[str, Heartbeat]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from drkeeper import clock
 from drkeeper.errors import DrkeeperError, Interrupted, UsageInvalid
+from drkeeper.facts import Check
 from drkeeper.lease import hold
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
-from drkeeper.replication.records import ReplicationRecord, keep_record
+from drkeeper.replication.records import ReplicationRecord, keep_record, newest_record
 from drkeeper.replication.run import Elsewhere, Pair, Run
 from drkeeper.systems._objects.options import Options
 from drkeeper.throttle import stopped_by
@@ -134,6 +135,41 @@ def watch(
                 recorded_at = began
             yield Brought(pair.system, record=record)
         stop.wait(max(0.0, pair.options.copying.watch_seconds - (clock.monotonic_seconds() - began)))
+
+
+def checks(policy: Policy) -> Iterator[Check]:
+    """What `drkeeper check` says of replicas: set up as the policy asks, and copied lately enough. Changes nothing."""
+    for pair in pairs(policy):
+        options = pair.options
+        if options.native is not None and options.replica is not None:
+            from drkeeper.replication import native
+
+            for check in native.checks(options, options.replica, options.native, system=pair.system):
+                yield check.model_copy(update={"subject": f"{pair.system}.{check.subject}"})
+        yield _age(policy, pair)
+
+
+def _age(policy: Policy, pair: Pair) -> Check:
+    """Of the last run that copied everything, against the promised RPO."""
+    from drkeeper.wiring import open_vault
+
+    subject, remedy = f"{pair.system}.replica.age", f"`drkeeper replicate --system {pair.system}`"
+    try:
+        last = newest_record(open_vault(policy), pair.system)
+    except DrkeeperError as error:
+        return Check(subject=subject, verdict="not checked", detail=str(error), severity="warning", remedy=error.hint)
+    if last is None:
+        return Check(subject=subject, verdict="failed", detail="never copied", severity="warning", remedy=remedy)
+    age_seconds = (clock.now() - last.as_of).total_seconds()
+    rpo_seconds = policy.objectives.rpo_seconds
+    detail = f"as of {last.as_of:%Y-%m-%d %H:%M:%S}Z: {age_seconds:.0f} s ago"
+    if not last.complete:
+        detail += f"; {last.failed} objects were not copied, the first: {last.failures[0].key}"
+    late = rpo_seconds is not None and age_seconds > rpo_seconds
+    if late:
+        detail += f"; {rpo_seconds:.0f} s are promised"
+    bad = late or not last.complete
+    return Check(subject=subject, verdict="failed" if bad else "passed", detail=detail, remedy=remedy if bad else "")
 
 
 def _bring_one(

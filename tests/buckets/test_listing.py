@@ -8,7 +8,8 @@ from tests.buckets.regions import bucket_at
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import BucketUnreachable, BytesDamaged, ObjectChanged, ObjectGone
-from drkeeper.buckets.listing import list_objects, list_versions, moment
+from drkeeper.buckets.listed import moment
+from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.buckets.options import BucketOptions
 
 ODD_KEYS = (

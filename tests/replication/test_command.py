@@ -152,6 +152,17 @@ def test_a_backup_brings_the_artifacts_that_it_names(policy_file, source, replic
     assert json.loads(told.out)["systems"][0]["status"] == "complete"
 
 
+def test_check_tells_whether_the_replica_was_copied(command, policy_file, source, capsys):
+    def checked():
+        drkeeper(["--policy", str(policy_file), "--quiet", "check", "-o", "json"])
+        return {each["subject"]: each for each in json.loads(capsys.readouterr().out)}
+
+    assert checked()["artifacts.replica.age"]["detail"] == "never copied"
+    source.request("PUT", "k", body=b"x")
+    assert command("--system", "artifacts")[0] == 0
+    assert checked()["artifacts.replica.age"]["verdict"] == "passed"
+
+
 def test_every_bucket_with_a_replica_is_a_pair(policy_file):
     policy = load_policy(policy_file)
     assert [pair.system for pair in artifacts.pairs(policy)] == ["artifacts"]

@@ -10,8 +10,9 @@ from queue import SimpleQueue
 
 from drkeeper.buckets.bucket import OK, Answer
 from drkeeper.buckets.copying import Copied, Copier, VerifiedBy, Wanted
-from drkeeper.buckets.described import described, is_multipart, write_headers
+from drkeeper.buckets.described import described, write_headers
 from drkeeper.buckets.errors import BucketFull, ObjectGone
+from drkeeper.buckets.listed import is_multipart
 from drkeeper.buckets.many import Ask, Job, run_many
 from drkeeper.buckets.transport import NoAnswer
 from drkeeper.errors import DrkeeperError, Interrupted

@@ -21,11 +21,11 @@ from drkeeper.buckets.described import (
     describe,
     described,
     is_encrypted,
-    is_multipart,
     read_tags,
     write_headers,
 )
 from drkeeper.buckets.errors import BytesDamaged, ObjectChanged
+from drkeeper.buckets.listed import is_multipart
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.parts import LARGEST_SINGLE_BYTES, offsets, part_sizes
 from drkeeper.buckets.transport import Upload

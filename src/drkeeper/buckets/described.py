@@ -10,6 +10,7 @@ from re import compile as pattern
 from urllib.parse import quote
 
 from drkeeper.buckets.bucket import Answer, Bucket
+from drkeeper.buckets.listed import is_multipart
 
 KEPT_HEADERS = (
     "cache-control",
@@ -101,11 +102,6 @@ def is_encrypted(headers: Mapping[str, str]) -> bool:
     """With a key of the customer's or of KMS, say the headers of an answer."""
     kind = headers.get("x-amz-server-side-encryption", "")
     return kind.startswith("aws:") or "x-amz-server-side-encryption-customer-algorithm" in headers
-
-
-def is_multipart(etag: str) -> bool:
-    """Whether the ETag is one of an object that came in parts: no digest of its bytes."""
-    return "-" in etag and etag.rpartition("-")[2].isdigit()
 
 
 def read_tags(bucket: Bucket, key: str, *, version_id: str = "") -> dict[str, str]:

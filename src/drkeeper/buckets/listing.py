@@ -7,13 +7,12 @@ is not that of bytes everywhere (SeaweedFS lists `a/b` before `a-b`): never merg
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from html import unescape
 from urllib.parse import unquote
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import BytesDamaged
+from drkeeper.buckets.listed import Listed, Version
 
 OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
 VERSION = re.compile(rb"<(Version|DeleteMarker)>(.*?)</(?:Version|DeleteMarker)>", re.DOTALL)
@@ -24,36 +23,6 @@ MORE = re.compile(
 UPLOAD = re.compile(rb"<Upload>(.*?)</Upload>", re.DOTALL)
 UPLOAD_FIELD = re.compile(rb"<(Key|UploadId|Initiated)>([^<]*)</")
 ENCODED = re.compile(rb"<EncodingType>url</EncodingType>", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One present object.
-
-    Attributes:
-        etag: Without quotes; of an object that came in parts it ends in `-N`.
-        modified_at: As the server writes it (ISO 8601, UTC); `moment` reads it.
-    """
-
-    key: str
-    size_bytes: int
-    etag: str
-    modified_at: str
-    storage_class: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of an object, or a delete marker (no size and no ETag)."""
-
-    key: str
-    version_id: str
-    modified_at: str
-    is_latest: bool
-    is_marker: bool
-    size_bytes: int = 0
-    etag: str = ""
-    storage_class: str = ""
 
 
 def list_objects(bucket: Bucket, prefix: str = "", *, deep: bool = True) -> Iterator[Listed]:
@@ -127,11 +96,6 @@ def list_uploads(bucket: Bucket, prefix: str = "") -> Iterator[tuple[str, str, s
             return
         marker = _decoder(body, 0)(more[b"NextKeyMarker"])
         query = {**query, "key-marker": marker, "upload-id-marker": more.get(b"NextUploadIdMarker", b"").decode()}
-
-
-def moment(text: str) -> datetime:
-    """The time that a listing names, aware, in UTC."""
-    return datetime.fromisoformat(text)
 
 
 def _decoder(body: bytes, skip: int) -> Callable[[bytes], str]:

@@ -17,7 +17,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import BytesDamaged, ObjectGone
-from drkeeper.buckets.listing import list_objects, list_uploads, moment
+from drkeeper.buckets.listed import moment
+from drkeeper.buckets.listing import list_objects, list_uploads
 from drkeeper.buckets.parts import combined_etag
 from drkeeper.buckets.reserved import UPLOADS
 

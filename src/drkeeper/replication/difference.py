@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Literal
 
-from drkeeper.buckets.described import is_multipart
-from drkeeper.buckets.listing import Listed, moment
+from drkeeper.buckets.listed import Listed, is_multipart, moment
 
 Table = MutableMapping[str, str]
 """By key, what a replica holds, in few bytes: see `entry`."""

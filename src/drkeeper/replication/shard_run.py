@@ -12,7 +12,8 @@ from itertools import chain, islice
 
 from drkeeper.buckets.bulk import NotCopied, copy_all
 from drkeeper.buckets.copying import Copied, Copier, Wanted
-from drkeeper.buckets.listing import Listed, list_objects, moment
+from drkeeper.buckets.listed import Listed, moment
+from drkeeper.buckets.listing import list_objects
 from drkeeper.progress import Progress, Silent
 from drkeeper.replication.difference import Table, entry, lacking
 from drkeeper.replication.shards import EVERYTHING, Shard
