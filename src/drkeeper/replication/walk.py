@@ -12,6 +12,8 @@ from drkeeper.replication.rehash import Rehashed
 from drkeeper.replication.ring import FULL, length_of
 
 DAMAGED_KEPT = 1_000
+SLACK = FULL >> 24
+"""A run that would end so close to the end of the circle ends there: thirty thirtieths are one, after rounding, too."""
 REASONS_KEPT = 20
 OTHER = "other reasons"
 
@@ -25,8 +27,11 @@ def begun(walk: Walk, share: float, now: datetime) -> Walk:
     """A run of that share of the ring, from where the last one ended."""
     if walk.left and walk.share == share:
         return walk
+    left = length_of(share)
+    if abs(walk.cursor + left - FULL) < SLACK:
+        left = FULL - walk.cursor
     fresh = {"objects": 0, "size_bytes": 0, "unchecked": {}, "run_began_at": now}
-    return walk.model_copy(update={**fresh, "left": length_of(share), "share": share})
+    return walk.model_copy(update={**fresh, "left": left, "share": share})
 
 
 def leg_end(walk: Walk) -> int:
