@@ -8,7 +8,7 @@ joins later gets it, too. Imported where `distributed` is installed only.
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +24,8 @@ from drkeeper.replication.shards import Shard
 from drkeeper.throttle import stopped_by
 
 LISTEN_SECONDS = 1.0
-SILENT_SECONDS = 25.0
-"""Without a word from the coordinator for so long, a worker stops: by then the lease may soon be somebody else's."""
+FORGET_AFTER = 8
+"""After so many times what makes a worker stop, a pass is taken from all of Dask: its coordinator was killed."""
 SETUP_SECONDS = 10.0
 TOPIC = "drkeeper"
 
@@ -54,11 +54,13 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
     """One pass over a bucket, on each worker.
 
     What the coordinator has to say (it lives; how many workers share the rate; stop) stands in the scheduler's metadata
-    under the name of the pass; each worker looks there once a second.
+    under the name of the pass; each worker looks there once a second. Without anything new for `silent_seconds` a
+    worker stops, since the lease may soon be somebody else's.
     """
 
-    def __init__(self, name: str, pair: Pair, *, dry_run: bool) -> None:
+    def __init__(self, name: str, pair: Pair, *, dry_run: bool, silent_seconds: float) -> None:
         self.name = name
+        self._silent_seconds = silent_seconds
         self._pair = pair
         self._dry_run = dry_run
         self.is_ready = False
@@ -93,6 +95,7 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
             )
             outcomes = tuple(self._outcome(how, piece) for piece in pieces)
             self._say(moved=self._moved.take())
+            self._say(brought=number)
             return outcomes
 
     def _outcome(self, how: Bringing, piece: Piece) -> Outcome:
@@ -126,6 +129,10 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
             except OSError:
                 told = None  # the scheduler is away; so is the coordinator
             self._heed(told)
+            if self._silent_for() > FORGET_AFTER * self._silent_seconds:
+                with suppress(OSError, ValueError):  # another worker may have done so
+                    await self._worker.scheduler.unregister_worker_plugin(name=self.name)
+                return
             self._say(moved=self._moved.take())
             await asyncio.sleep(LISTEN_SECONDS)
 
@@ -135,8 +142,11 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
             rate = self._pair.rate_bytes_per_second
             self._copier.pace.cap(None if rate is None else rate / max(1, told["workers"]))
             self._stop.clear()
-        if (told and told["stop"]) or clock.monotonic_seconds() - self._heard_at > SILENT_SECONDS:
+        if (told and told["stop"]) or self._silent_for() > self._silent_seconds:
             self._stop.set()
+
+    def _silent_for(self) -> float:
+        return clock.monotonic_seconds() - self._heard_at
 
     def _say(self, **facts: int) -> None:
         if facts != {"moved": 0}:

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from drkeeper.replication.dask_worker import Piece
 
 PIECES_A_WORKER = 8
-FEWEST_KEYS = 100
+FEWEST_KEYS = 40
 TRIES = 3
 TICK_SECONDS = 0.5
-BEAT_SECONDS = 3.0
+SILENT_SECONDS = 25.0
+"""After so long without a word from here workers stop: less than is left of a lease that is not renewed any more."""
+BEATS = 8
+"""So many words in that time."""
 WORKERLESS_SECONDS = 60.0
 STOP_SECONDS = 15.0
 HOPELESS = 3
@@ -39,8 +42,12 @@ AGAIN = "what was copied stays copied; run it again"
 
 
 @contextmanager
-def shards_on(address: str) -> Iterator["OnDask"]:
+def shards_on(address: str, *, silent_seconds: float = SILENT_SECONDS) -> Iterator["OnDask"]:
     """The workers of the scheduler at this address (`tcp://host:8786`, `tls://…`), for `Run.bring_shards`.
+
+    Args:
+        address: Of the scheduler.
+        silent_seconds: Workers stop by themselves so long after this process was last heard of.
 
     Raises:
         ToolMissing: `distributed` is not installed.
@@ -48,14 +55,15 @@ def shards_on(address: str) -> Iterator["OnDask"]:
         Refused: Scheduler or workers are of other versions.
     """
     with connected(address) as client:
-        yield OnDask(client)
+        yield OnDask(client, silent_seconds)
 
 
 class OnDask:
     """Brings pieces on workers."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, silent_seconds: float) -> None:
         self._client = client
+        self._silent_seconds = silent_seconds
 
     def piece_keys(self, keys: int) -> int:
         """Several pieces for each worker, so that all end at about the same time; none larger than a table."""
@@ -70,7 +78,7 @@ class OnDask:
             DaskUnreachable: The scheduler, or the last worker, is gone; or no piece at all could be brought.
             Interrupted, LeaseLost: The workers were told to stop, and have, or will within half a minute.
         """
-        with _begun(self._client, run, task) as ours:
+        with _begun(self._client, run, task, self._silent_seconds) as ours:
             most_keys = self.piece_keys(sum(shard.keys for shard in pieces))
             for bundle in bundles(pieces, most_keys):
                 ours.submit(tuple((shard, pieces[shard]) for shard in bundle))
@@ -78,14 +86,16 @@ class OnDask:
 
 
 @contextmanager
-def _begun(client: Any, run: Run, task: str) -> Iterator["_Pass"]:
+def _begun(client: Any, run: Run, task: str, silent_seconds: float) -> Iterator["_Pass"]:
     from drkeeper.replication.dask_worker import TOPIC, BucketPass
 
-    ours = _Pass(client, run, task, f"drkeeper-{'compare' if run.dry_run else 'copy'}-{secrets.token_hex(4)}")
+    name = f"drkeeper-{'compare' if run.dry_run else 'copy'}-{secrets.token_hex(4)}"
+    ours = _Pass(client, run, task, name, beat_seconds=silent_seconds / BEATS)
     ours.beat()
     client.subscribe_topic(TOPIC, ours.told)
     try:
-        client.register_plugin(BucketPass(ours.name, run.pair, dry_run=run.dry_run), name=ours.name)
+        plugin = BucketPass(ours.name, run.pair, dry_run=run.dry_run, silent_seconds=silent_seconds)
+        client.register_plugin(plugin, name=ours.name)
         yield ours
     finally:
         with suppress(OSError, ValueError):  # the scheduler may be gone: then there is nothing to clean up
@@ -106,6 +116,7 @@ class _Pass:
     run: Run
     task: str
     name: str
+    beat_seconds: float
     _waiting: dict[str, tuple["tuple[Piece, ...]", Any, int]] = field(default_factory=dict)
     _ended: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
     _submitted: int = 0
@@ -143,7 +154,7 @@ class _Pass:
             may_overwrite = {piece.shard: piece.may_overwrite for piece in bundle}
             for shard, result in self._outcomes(future, bundle):
                 if isinstance(result, Tally):
-                    self._brought += 1
+                    self._brought += bool(result.source_objects or result.replica_objects)
                     yield shard, result
                 elif _worth_a_try(result) and tries < TRIES:
                     self.submit(((shard, may_overwrite[shard]),), tries + 1)
@@ -157,7 +168,7 @@ class _Pass:
             DaskUnreachable: The scheduler is gone, or there has been no worker for a minute.
         """
         now = clock.monotonic_seconds()
-        if now - self._beat_at < BEAT_SECONDS:
+        if now - self._beat_at < self.beat_seconds:
             return
         try:
             workers = len(self.client.nthreads())
