@@ -175,6 +175,8 @@ def _age(policy: Policy, pair: Pair) -> Check:
 def _bring_one(
     vault: Vault, policy: Policy, pair: Pair, how: Copying, *, progress: Progress | None, stop: threading.Event
 ) -> ReplicationRecord:
+    from drkeeper.failover import insist_source_is_primary
+
     ttl_seconds = policy.vault.lease.total_seconds()
     store = vault.first_reachable()
     with (
@@ -182,6 +184,7 @@ def _bring_one(
         _elsewhere(how.dask) as elsewhere,
         hold(store, f"replicate-{pair.system}", ttl_seconds=ttl_seconds, wait_seconds=how.wait_seconds) as lease,
     ):
+        insist_source_is_primary(vault, pair.system, pair.copier().replica)
         run = Run(
             pair=pair,
             check=lease.check,

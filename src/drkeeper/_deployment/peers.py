@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from drkeeper.buckets.options import BucketOptions
 from drkeeper.errors import UsageInvalid
 from drkeeper.policy import Policy
 from drkeeper.vault.store import StoreOptions
@@ -95,7 +96,11 @@ def _systems(policy: Policy) -> Iterator[Endpoint]:
         options = system.options
         yield from _host_and_port(name, options)
         replica = getattr(options, "replica", None)
-        if isinstance(replica, BaseModel):
+        if isinstance(options, BucketOptions):
+            yield _store(name, options)
+        if isinstance(replica, BucketOptions):
+            yield _store(f"{name}, replica", replica)
+        elif isinstance(replica, BaseModel):
             yield from _host_and_port(f"{name}, replica", replica)
         git = getattr(options, "git", None)
         if isinstance(git, BaseModel):
@@ -125,13 +130,14 @@ def _regions(policy: Policy) -> Iterator[Endpoint]:
     for name, region in policy.vault.regions.items():
         if region.local_folder is not None or region.url.startswith("memory:"):
             continue
-        yield _region(f"vault, {name}", region)
+        yield _store(f"vault, {name}", region)
 
 
-def _region(name: str, region: StoreOptions) -> Endpoint:
-    if region.endpoint is None:
+def _store(name: str, options: StoreOptions | BucketOptions) -> Endpoint:
+    """Where object storage is; a provider's own endpoints have no fixed addresses."""
+    if options.endpoint is None:
         return Endpoint(name, "", HTTPS)
-    parts = urlsplit(region.endpoint)
+    parts = urlsplit(options.endpoint)
     return Endpoint(name, parts.hostname or STAND_IN, parts.port or _PORTS.get(parts.scheme, HTTPS))
 
 
