@@ -55,9 +55,7 @@ class Region:
 
     def contents(self):
         """Everything that counts of each object, by key: bytes, headers, metadata, tags."""
-        return {
-            one.key: self.object(one.key) for one in list_objects(self.bucket) if not one.key.startswith(OURS)
-        }
+        return {one.key: self.object(one.key) for one in list_objects(self.bucket) if not one.key.startswith(OURS)}
 
     def object(self, key):
         one = describe(self.bucket, key)

@@ -12,7 +12,7 @@ from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.described import time_at
 from drkeeper.buckets.errors import BucketUnreachable, CallLacking, ObjectChanged, ObjectGone
-from drkeeper.buckets.listing import Version
+from drkeeper.buckets.listed import Version
 from drkeeper.errors import CaptureFailed, DrkeeperError
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drkeeper.buckets.described import Described
-from drkeeper.buckets.listing import Listed, Version
+from drkeeper.buckets.listed import Listed, Version
 from drkeeper.errors import LoadFailed
 
 INVENTORY = "inventory.jsonl"

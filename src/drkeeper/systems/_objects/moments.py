@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 
-from drkeeper.buckets.listing import Version, moment
+from drkeeper.buckets.listed import Version, moment
 
 
 def as_of(

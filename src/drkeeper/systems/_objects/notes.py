@@ -62,7 +62,7 @@ class Notes:
 
     def read(self) -> Iterator[bytes]:
         """The lines of the plan, as far as it goes."""
-        return lines_in(lines_of(self._bucket, self._folder))
+        return lines_noted(self._bucket, self._folder)
 
     def begin_switch(self) -> None:
         """From here on something live may be changed."""
@@ -95,8 +95,7 @@ class Notes:
         self._bucket.request("PUT", self._folder + name, body=b"")
 
 
-def lines_of(bucket: Bucket, folder: str = RESTORES) -> Iterator[bytes]:
-    """The plans in a folder, as they were written; by default those of all restores that did not end."""
+def lines_noted(bucket: Bucket, folder: str = RESTORES) -> Iterator[bytes]:
+    """The lines of the plans in a folder; by default of all restores that did not end."""
     pages = sorted((one.key, one.size_bytes) for one in list_objects(bucket, folder) if one.key.endswith(".jsonl"))
-    for key, size in pages:
-        yield from bucket.read(key, size)
+    return lines_in(block for key, size in pages for block in bucket.read(key, size))

@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import BucketUnreachable, CallLacking
-from drkeeper.buckets.listing import Listed, Version
+from drkeeper.buckets.listed import Listed, Version
 from drkeeper.errors import Refused, SystemUnreachable
 from drkeeper.systems._objects.details import look
 from drkeeper.systems._objects.inventory import Item

@@ -55,7 +55,7 @@ def verify(places: Places, record: SystemRecord, streams: Streams, kept: "Kept |
         chosen = Tally(secrets.token_bytes(16), places.options.sample_keys)
         for item in table.items("same"):
             chosen.add(item)
-        yield _bytes(places.target, chosen.sample)
+        yield _contents(places.target, chosen.sample)
         yield from _details(places, chosen.sample)
 
 
@@ -109,7 +109,7 @@ def _listing(table: Table) -> Iterator[Check]:
         yield Check(subject="listing", verdict="passed", detail=f"{_sized(table.all)}, each with its size and ETag")
 
 
-def _bytes(bucket: Bucket, items: list[Item]) -> Check:
+def _contents(bucket: Bucket, items: list[Item]) -> Check:
     """Where an ETag is an MD5 of the bytes, they must have it."""
     wrong, read = [], 0
     for item in items:
@@ -126,10 +126,10 @@ def _bytes(bucket: Bucket, items: list[Item]) -> Check:
         if digest.hexdigest() != item.etag:
             wrong.append(item.key)
     if wrong:
-        return Check(subject="bytes", verdict="failed", detail="not those of the point: " + "; ".join(wrong[:3]))
+        return Check(subject="contents", verdict="failed", detail="not those of the point: " + "; ".join(wrong[:3]))
     if not read:
-        return Check(subject="bytes", verdict="not checked", detail="no small object whose ETag is a digest")
-    return Check(subject="bytes", verdict="passed", detail=f"{read} objects read again, and hashed to their ETag")
+        return Check(subject="contents", verdict="not checked", detail="no small object whose ETag is a digest")
+    return Check(subject="contents", verdict="passed", detail=f"{read} objects read again, and hashed to their ETag")
 
 
 def _details(places: Places, items: list[Item]) -> Iterator[Check]:

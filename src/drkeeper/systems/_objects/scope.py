@@ -7,7 +7,8 @@ from functools import cached_property
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import CallLacking
-from drkeeper.buckets.listing import Listed, Version, list_objects, list_versions
+from drkeeper.buckets.listed import Listed, Version
+from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.buckets.reserved import OURS, protects
 
 UNNAMED = "\ufffd"

@@ -12,10 +12,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
-from drkeeper.buckets.described import is_multipart
-from drkeeper.buckets.listing import Listed, Version, moment
+from drkeeper.buckets.listed import Listed, Version, is_multipart, moment
+from drkeeper.buckets.reserved import RESTORES
+from drkeeper.errors import LoadFailed
 from drkeeper.systems._objects.inventory import ARCHIVED, Item, item_from
 
 SCHEMA = """
@@ -72,11 +73,15 @@ class Table:
         self._database.executemany("INSERT OR REPLACE INTO wanted (key, size, etag, line) VALUES (?, ?, ?, ?)", rows)
 
     def want_noted(self, lines: Iterable[bytes]) -> None:
-        """Take in the lines that `notes` gave out."""
+        """Take in the lines that `notes` gave out.
+
+        Raises:
+            LoadFailed: Somebody else has written them.
+        """
         self._database.executemany(
             "INSERT OR REPLACE INTO wanted (key, size, etag, line, adds, place, version_id, source_etag) "
             "VALUES (:key, :size, :etag, :line, :adds, :place, :source_version_id, :source_etag)",
-            ({**fields, "line": line.decode()} for line in lines for fields in (json.loads(line),)),
+            map(_noted, lines),
         )
 
     def notes(self) -> Iterator[bytes]:
@@ -250,6 +255,15 @@ def _state(one: Listed, size: int, etag: str, line: str, as_of: datetime) -> Sta
     # The same bytes, written later: what else it carries may differ.
     later = moment(one.modified_at) > as_of
     return "unsure" if later and json.loads(line).get("content_type") is not None else "same"
+
+
+def _noted(line: bytes) -> dict[str, Any]:
+    try:
+        return {**json.loads(line), "line": line.decode()}
+    except (ValueError, TypeError) as error:
+        raise LoadFailed(
+            f"a note of an unfinished restore cannot be read; remove what lies below {RESTORES}"
+        ) from error
 
 
 def _chance(key: str, seed: bytes) -> bytes:

@@ -5,7 +5,7 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drkeeper.buckets.described import is_multipart
+from drkeeper.buckets.listed import is_multipart
 from drkeeper.facts import Facts, Scalar
 from drkeeper.systems._objects.inventory import ARCHIVED, Item
 

@@ -13,7 +13,6 @@ from drkeeper.buckets.copying import Copier, Wanted
 from drkeeper.buckets.errors import ObjectGone
 from drkeeper.buckets.many import Ask, Job, run_many
 from drkeeper.buckets.pacing import Pace
-from drkeeper.buckets.reserved import RESTORES
 from drkeeper.buckets.transport import NoAnswer
 from drkeeper.errors import LoadFailed, Refused
 from drkeeper.recovery_point import SystemRecord
@@ -21,7 +20,7 @@ from drkeeper.systems import Streams
 from drkeeper.systems._objects.beat import beat_of, write_beat
 from drkeeper.systems._objects.details import look_at
 from drkeeper.systems._objects.inventory import INVENTORY, Item, items_in
-from drkeeper.systems._objects.notes import Notes, lines_of
+from drkeeper.systems._objects.notes import Notes, lines_noted
 from drkeeper.systems._objects.places import Places, find_sources
 from drkeeper.systems._objects.scope import versioning_of, words
 from drkeeper.systems._objects.table import Count, Source, Table, is_ours, open_table
@@ -157,7 +156,7 @@ def is_empty(places: Places) -> bool:
     if found is None:
         return True
     with open_table() as table:
-        table.want_noted(lines_of(places.target, RESTORES))
+        table.want_noted(lines_noted(places.target))
         if not table.all.objects:
             return False
         return all(
