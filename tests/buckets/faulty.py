@@ -102,6 +102,8 @@ class Handler(BaseHTTPRequestHandler):
         status, headers, data = self.forwarded(body)
         if action == "wrong etag":
             headers = {**{name: value for name, value in headers.items() if name.lower() != "etag"}, "ETag": WRONG}
+        elif action == "forget parts" and "Content-Range" in headers:
+            headers = {**headers, "Content-Length": headers["Content-Range"].rpartition("/")[2]}
         elif action == "damage":
             data = data[:-1] + bytes([data[-1] ^ 1])
         if action == "lose the answer":
@@ -145,13 +147,19 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty(endpoint):
-    """A proxy in front of the endpoint; requests are signed for it, and pass as they are."""
+def faulty(endpoint, *, tls=None):
+    """A proxy in front of the endpoint; requests are signed for it, and pass as they are.
+
+    Args:
+        tls: An ssl.SSLContext with a certificate for localhost, where the proxy is to speak TLS.
+    """
     proxy = Faulty("")
     handler = type("Here", (Handler,), {"proxy": proxy, "behind": urlsplit(endpoint).netloc})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    proxy.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    proxy.endpoint = f"http{'s' if tls else ''}://{'localhost' if tls else '127.0.0.1'}:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield proxy

@@ -505,3 +505,16 @@ def test_a_server_that_is_too_old_for_its_jobs_is_told(values, plane):
         pytest.raises(helm.HelmError, match=r"set daemon\.enabled=true instead"),
     ):
         config.install(chart, "old", values, namespace="drkeeper", dry_run="server")
+
+
+def test_a_bucket_and_its_replica_are_reached(deploy, tmp_path):
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(
+        "version: 1\nname: n\nsystems:\n  models:\n    kind: objects\n    url: s3://models\n"
+        "    endpoint: http://minio.storage.svc:9000\n    allow_http: true\n    replica: {url: s3://models-west}\n"
+        "vault: {regions: {a: {url: /v}}}\n"
+    )
+    made = yaml.safe_load(deploy(file, "values"))
+    egress = made["networkPolicy"]["egress"]
+    assert {"name": "models", "namespace": "storage", "ports": [9000]} in egress
+    assert {"name": "models, replica", "ports": [443]} in egress
