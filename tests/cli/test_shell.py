@@ -116,7 +116,9 @@ def test_every_command_has_help_with_examples_that_fits_a_screen(name):
     assert command is not None
     assert command.name == name
     text = command.get_help(click.Context(command, info_name=f"drkeeper {name}", parent=context))
-    assert "Examples:" in text
+    examples = text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert examples
+    assert all("drkeeper " in line and line.count("drkeeper ") <= 2 for line in examples)
     assert len(text.splitlines()) <= 40
     assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option))
 

@@ -103,7 +103,11 @@ class Root(click.Group):
 
 
 def with_global_options(command: click.Command) -> click.Command:
-    """The command, and those below it, with the global options that it does not have yet."""
+    """The command, and those below it, with the global options that it does not have yet, and lines kept in examples.
+
+    Click keeps the lines of a paragraph that begins with a backspace character; in a raw docstring it is spelled.
+    """
+    command.help = command.help and command.help.replace("\\b\n", "\b\n")
     known = {parameter.name for parameter in command.params}
     command.params.extend(each for each in global_options(hidden=True) if each.name not in known)
     if isinstance(command, click.Group):
