@@ -11,7 +11,14 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request ra
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 FULL = b"<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its limit.</Message></Error>"
 INTERNAL = b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
-ANSWERS = {"slow": (503, SLOW_DOWN), "expired": (403, EXPIRED), "full": (507, FULL), "error": (500, INTERNAL)}
+LACKING = b"<Error><Code>NotImplemented</Code><Message>A header you provided implies it.</Message></Error>"
+ANSWERS = {
+    "lacking": (501, LACKING),
+    "slow": (503, SLOW_DOWN),
+    "expired": (403, EXPIRED),
+    "full": (507, FULL),
+    "error": (500, INTERNAL),
+}
 WRONG = '"00000000000000000000000000000000"'
 
 

@@ -147,6 +147,20 @@ class TestDeletions:
         assert "not versioned" in record.notes[0]
         assert list(contents(replica)) == ["k"]
 
+    @pytest.mark.parametrize("action", ["expired", "lacking"])
+    def test_where_versions_cannot_be_asked_for_deletions_do_not_follow(self, far, source, replica, action):
+        versioned(far, replica)
+        source.request("PUT", "k", body=b"x")
+        run(pair_of(source, replica))
+        source.request("DELETE", "k")
+        with faulty(replica.endpoint) as proxy:
+            rule = proxy.rule("GET", "versioning", action, times=100)
+            pair = pair_of(source, replica, replica_endpoint=proxy.endpoint, copying={"deletions_after_days": 0})
+            record = run(pair)
+        assert rule.hits
+        assert "cannot be told" in record.notes[0]
+        assert (record.complete, record.deleted, record.waiting) == (True, 0, 1)
+
     def test_notes_that_cannot_be_read_begin_anew(self, source, replica):
         replica.request("PUT", MISSING, body=b"\x00 no json\n[1]\n")
         assert run(pair_of(source, replica)).complete

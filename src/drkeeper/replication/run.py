@@ -9,6 +9,7 @@ from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import time_at
+from drkeeper.buckets.errors import BucketUnreachable, CallLacking
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.reserved import protects
 from drkeeper.buckets.uploads import discard_uploads
@@ -19,12 +20,18 @@ from drkeeper.replication.missing import carried_on, due, read_missing, write_mi
 from drkeeper.replication.pieces import bring_piece, bring_pieces
 from drkeeper.replication.records import Failure, ReplicationRecord
 from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, Tally, TooManyKeys, bring, listed_keys
-from drkeeper.replication.shards import Shard, count_folders, cut
+from drkeeper.replication.shards import Folders, Shard, count_folders, cut
 from drkeeper.systems._objects.options import Options
+
+UNVERSIONED = "the replica is not versioned: what is overwritten there is lost, and deletions do not follow"
 
 
 class Elsewhere(Protocol):
     """Where pieces can be brought, other than here: several machines."""
+
+    def count(self, run: "Run", copier: Copier) -> Folders:
+        """How many keys of either bucket each folder holds."""
+        ...
 
     def piece_keys(self, keys: int) -> int:
         """How many keys a piece should have, of so many in all (those of both buckets together)."""
@@ -147,8 +154,11 @@ class Run:
 
     def _bring_pieces(self, copier: Copier, task: str, guard: Guard) -> Tally:
         """Piece by piece; the guard counts what all pieces came to, against the whole replica."""
-        folders = count_folders(listed_keys(copier, protects(self.pair.options.exclude)))
         elsewhere = self.bring_shards
+        if elsewhere:
+            folders = elsewhere.count(self, copier)
+        else:
+            folders = count_folders(listed_keys(copier, protects(self.pair.options.exclude)))
         most_keys = elsewhere.piece_keys(folders.total()) if elsewhere else TABLE_KEYS // 2
 
         def bring_them(pieces: Mapping[Shard, int], dry_run: bool) -> Iterator[tuple[Shard, Tally]]:
@@ -172,10 +182,7 @@ class Run:
     def _follow_deletions(self, copier: Copier, tally: Tally) -> tuple[int, int, list[str]]:
         """Delete markers for what has been missing for long enough: how many, how many wait, and what to know."""
         after = self.pair.options.copying.deletions_after_days
-        notes = []
-        versioned = is_versioned(copier.replica)
-        if not versioned:
-            notes.append("the replica is not versioned: what is overwritten there is lost, and deletions do not follow")
+        versioned, notes = _versions(copier.replica)
         now = time_at(copier.replica)
         noted = read_missing(copier.replica)
         missing = carried_on(noted, tally.extra, now)
@@ -199,6 +206,15 @@ class Run:
 def is_versioned(bucket: Bucket) -> bool:
     """Whether what is overwritten or deleted there stays as an older version."""
     return b"<Status>Enabled</Status>" in bucket.request("GET", query={"versioning": ""}).body
+
+
+def _versions(replica: Bucket) -> tuple[bool, list[str]]:
+    """Whether deletions may follow there, and what to know where they do not."""
+    try:
+        versioned = is_versioned(replica)
+    except (CallLacking, BucketUnreachable) as error:
+        return False, [f"deletions do not follow: whether the replica is versioned cannot be told: {error}"]
+    return versioned, [] if versioned else [UNVERSIONED]
 
 
 def _behind(as_of: datetime, oldest: datetime | None) -> float:
