@@ -176,13 +176,15 @@ def keep_proof(vault: Vault, proof: BucketProof) -> BucketProof:
     """Write it, and drop the oldest of this system and level beyond the newest hundred.
 
     Returns:
-        The proof as it was written: a second later, where there was one of that second.
+        The proof as it was written: a second after the newest one, where there is one of that second.
     """
-    prefix = f"{BUCKET_PROOFS}{proof.system}/"
-    while not vault.create_record(f"{prefix}{time_text(proof.at)}-{proof.level}.json", proof):
+    keys = proof_keys(vault, proof.system, proof.level)
+    while True:
+        key = f"{BUCKET_PROOFS}{proof.system}/{time_text(proof.at)}-{proof.level}.json"
+        if key > max(keys, default="") and vault.create_record(key, proof):
+            _drop(vault, [*keys, key][:-KEPT])
+            return proof
         proof = proof.model_copy(update={"at": proof.at + timedelta(seconds=1)})
-    _drop(vault, proof_keys(vault, proof.system, proof.level)[:-KEPT])
-    return proof
 
 
 def proof_keys(vault: Vault, system: str, level: BucketLevel) -> list[str]:
