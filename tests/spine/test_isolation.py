@@ -10,6 +10,7 @@ from types import FunctionType
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from drkeeper.errors import Refused
 from drkeeper.policy import load_policy
 from drkeeper.systems import kind_names, load_kind
 from drkeeper.wiring import drill_request
@@ -41,6 +42,13 @@ systems:
     context: production-context
     git: {url: "https://production-git/manifests.git", token: "${env:SECRET}"}
     secrets: {recipients: [%(recipient)s], identity: "${env:IDENTITY}", key: "${env:SEAL}"}
+  artifacts:
+    kind: objects
+    url: s3://production-artifacts
+    endpoint: https://production-s3
+    access_key: production-access-key
+    secret_key: ${env:SECRET}
+    replica: {url: "s3://far-artifacts", endpoint: "https://far-s3", access_key: far-key, secret_key: "${env:FAR}"}
 vault:
   regions:
     here: {url: %(folder)s/vault}
@@ -53,7 +61,12 @@ RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 def policy_of_everything(folder, more=""):
     file = folder / "drkeeper.yaml"
     file.write_text(POLICY % {"folder": folder, "more": more, "recipient": RECIPIENT})
-    environment = {"SECRET": SECRET, "IDENTITY": "AGE-SECRET-KEY-1" + "Q" * 58, "SEAL": "0123456789abcdef" * 4}
+    environment = {
+        "SECRET": SECRET,
+        "IDENTITY": "AGE-SECRET-KEY-1" + "Q" * 58,
+        "SEAL": "0123456789abcdef" * 4,
+        "FAR": "far-secret",
+    }
     return load_policy(file, environment)
 
 
@@ -90,6 +103,7 @@ def request_of(policy):
 def test_the_policy_of_these_tests_does_lead_to_production(tmp_path):
     found = leads_to_production(policy_of_everything(tmp_path))
     assert {SECRET, "production-db", "production-cache", "/production/kubeconfig"} <= set(found)
+    assert {"s3://production-artifacts", "https://production-s3", "production-access-key"} <= set(found)
 
 
 def test_a_drill_is_given_nothing_that_leads_to_a_database_or_cache(tmp_path):
@@ -115,11 +129,26 @@ def test_without_one_a_drill_may_ask_the_live_cluster_for_a_dry_run_and_for_noth
     assert fallback.open()._options.dry_run
 
 
+def test_a_drill_of_a_bucket_is_given_its_replica_which_it_can_only_read(tmp_path):
+    carried = request_of(policy_of_everything(tmp_path)).carried["artifacts"]
+    assert {"s3://far-artifacts", "far-secret"} <= set(reachable(carried))
+    place = {"url": "s3://sandbox", "endpoint": "http://127.0.0.1:9", "allow_http": True, "throw_away": True}
+    kind = load_kind("objects")
+    system = kind.open_system("artifacts", kind.options.model_validate({**carried, **place}))
+    assert leads_to_production(system._options) == []
+    for method in ("PUT", "POST", "DELETE"):
+        with pytest.raises(Refused, match="reading only"):
+            system._places.replica.request(method, "key")
+
+
 @pytest.mark.parametrize("kind", kind_names())
 def test_what_a_kind_hands_on_to_drills_names_no_place_and_no_login(kind):
     options = load_kind(kind).options
     places = {"host", "port", "user", "password", "passfile", "url", "tls", "replica", "kubeconfig", "context", "git"}
-    assert set(getattr(options, "SANDBOX_FIELDS", ())) <= set(options.model_fields) - places
+    places |= {"endpoint", "access_key", "secret_key", "session_token", "native"}
+    # The replica of a bucket is where its bytes come from, as those of the others come from the vault.
+    sources = {"objects": {"replica"}}
+    assert set(getattr(options, "SANDBOX_FIELDS", ())) <= set(options.model_fields) - places | sources.get(kind, set())
 
 
 # --- a whole drill, in a process of its own ---

@@ -20,6 +20,9 @@ from drkeeper.errors import LoadFailed
 from drkeeper.systems._objects.inventory import ARCHIVED, Item, item_from
 
 SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -65536;
 CREATE TABLE wanted (
   key TEXT PRIMARY KEY, size INTEGER, etag TEXT, line TEXT, state TEXT DEFAULT 'absent', adds INTEGER DEFAULT 0,
   place TEXT DEFAULT '', version_id TEXT DEFAULT '', source_etag TEXT DEFAULT ''
