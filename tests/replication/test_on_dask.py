@@ -18,11 +18,14 @@ from tests.replication.buckets import contents, pair_of, versioned
 import dask_cluster
 from drkeeper.buckets.errors import BucketUnreachable
 from drkeeper.buckets.listing import list_objects, list_versions
+from drkeeper.buckets.reserved import protects
 from drkeeper.errors import Interrupted, LeaseLost, Refused, ToolMissing
 from drkeeper.replication.dask_client import DaskUnreachable, connected
 from drkeeper.replication.dask_worker import TOPIC
 from drkeeper.replication.on_dask import shards_on
 from drkeeper.replication.run import Run
+from drkeeper.replication.shard_run import listed_keys, scopes
+from drkeeper.replication.shards import count_folders, cut
 from drkeeper.throttle import stopped_by
 
 FOLDERS = 6
@@ -30,6 +33,10 @@ IN_EACH = 25
 KEYS = FOLDERS * IN_EACH
 SLOW = 1_500_000
 """Bytes a second, for all workers: 150 objects of 40,000 bytes take four seconds."""
+
+
+COMPARED = "?encoding-type=url&list-type=2&prefix="
+"""A whole folder is listed; while keys are counted, these folders are listed with a delimiter."""
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +157,8 @@ COORDINATOR = """
 import pickle, sys
 from drkeeper.replication.on_dask import shards_on
 from drkeeper.replication.run import Run
+from drkeeper.replication.shard_run import listed_keys, scopes
+from drkeeper.replication.shards import count_folders, cut
 with shards_on(sys.argv[1], silent_seconds=1.5) as workers:
     Run(pickle.loads(open(sys.argv[2], "rb").read()), bring_shards=workers).carry_out()
 """
@@ -185,7 +194,7 @@ def test_the_guard_counts_all_pieces_before_anything_is_changed(cluster, source,
 def test_a_piece_that_fails_is_named_and_the_others_are_brought(cluster, source, replica):
     fill(source)
     with faulty(source.endpoint) as proxy:
-        rule = proxy.rule("GET", "prefix=run-3%2F", "expired", times=1000)
+        rule = proxy.rule("GET", COMPARED + "run-3%2F", "expired", times=1000)
         record = bring(cluster, pair_of(source, replica, endpoint=proxy.endpoint))
     assert rule.hits
     assert not record.complete
@@ -198,7 +207,7 @@ def test_a_piece_that_fails_is_named_and_the_others_are_brought(cluster, source,
 def test_where_no_piece_can_be_brought_the_run_ends_with_the_reason(cluster, source, replica):
     fill(source)
     with faulty(source.endpoint) as proxy:
-        proxy.rule("GET", "prefix=run-", "expired", times=1000)
+        proxy.rule("GET", COMPARED + "run-", "expired", times=1000)
         with pytest.raises(BucketUnreachable, match="expired"):
             bring(cluster, pair_of(source, replica, endpoint=proxy.endpoint))
 
@@ -279,3 +288,20 @@ def test_secrets_stand_in_no_log_and_no_event_and_do_not_stay_on_the_scheduler(c
     assert "drkeeper-copy-" in said
     assert near.secret_key not in said
     assert far.secret_key not in said
+
+
+def test_keys_are_counted_by_folders_on_workers_as_one_machine_would(cluster, source, replica):
+    keys = ["top", "a//b", "a/b/c/d", "a/b/c/e", "b/+ x/y", "/slash/first", "run-0/only there", ".drkeeper/ours"]
+    for key in keys:
+        source.request("PUT", key, body=b"1")
+    fill(replica, folders=(1, 2, 3))
+    run = Run(pair_of(source, replica))
+    copier = run.pair.copier()
+    apart = scopes(copier, 12)
+    assert len(apart) >= 12
+    assert all(sum(scope.has(one.key) for scope in apart) == 1 for one in list_objects(source))
+    with shards_on(cluster.address) as workers:
+        counted = workers.count(run, copier)
+    whole = count_folders(listed_keys(copier, protects()))
+    assert counted.counts() == whole.counts()
+    assert cut(counted, 10) == cut(whole, 10)

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkeeper.replication.shards import bundles, count_folders, cut
+from drkeeper.replication.shards import Folders, bundles, count_folders, cut
 
 PART = st.text("ab/", max_size=3)
 KEYS = st.lists(st.builds("/".join, st.lists(PART, min_size=1, max_size=5)).filter(bool), unique=True, max_size=60)
@@ -38,3 +38,14 @@ def test_more_folders_than_memory_has_room_for_are_counted_by_their_parents():
     assert sum(folders.counts().values()) == 10_000
     shards = cut(folders, 1000)
     assert all(sum(shard.has(f"a/{number}/x/{number}") for shard in shards) == 1 for number in range(0, 10_000, 97))
+
+
+@settings(max_examples=100, deadline=None)
+@given(keys=KEYS, most_keys=st.integers(1, 12), most_folders=st.integers(2, 12), apart=st.integers(1, 3))
+def test_what_several_counted_cuts_as_well(keys, most_keys, most_folders, apart):
+    folders = Folders(most_folders)
+    for number in range(apart):
+        folders.take_in(count_folders(keys[number::apart], most_folders))
+    assert folders.total() == len(keys)
+    shards = cut(folders, most_keys)
+    assert all(sum(shard.has(key) for shard in shards) == 1 for key in keys)

@@ -16,6 +16,7 @@ from drkeeper.buckets.listed import Listed, Version
 
 OBJECT = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
 VERSION = re.compile(rb"<(Version|DeleteMarker)>(.*?)</(?:Version|DeleteMarker)>", re.DOTALL)
+FOLDER = re.compile(rb"<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
 FIELD = re.compile(rb"<(Key|ETag|Size|LastModified|StorageClass|VersionId|IsLatest)>([^<]*)</")
 MORE = re.compile(
     rb"<(IsTruncated|NextContinuationToken|NextKeyMarker|NextVersionIdMarker|NextUploadIdMarker)>([^<]*)</"
@@ -53,6 +54,21 @@ def list_objects(bucket: Bucket, prefix: str = "", *, deep: bool = True) -> Iter
             _insist_whole(bucket, body, b"</ListBucketResult>")
             return
         query = {**query, "continuation-token": unescape(more[b"NextContinuationToken"].decode())}
+
+
+def list_folders(bucket: Bucket, prefix: str, *, most_pages: int) -> tuple[str, ...] | None:
+    """The folders right below one, each ending in `/`; None where so many pages do not hold all that is right there."""
+    query = {"list-type": "2", "encoding-type": "url", "prefix": bucket.prefix + prefix, "delimiter": "/"}
+    found: list[str] = []
+    for _ in range(most_pages):
+        body = bucket.request("GET", query=query).body
+        found += map(_decoder(body, len(bucket.prefix)), FOLDER.findall(body))
+        more = dict(MORE.findall(body))
+        if more.get(b"IsTruncated") != b"true":
+            _insist_whole(bucket, body, b"</ListBucketResult>")
+            return tuple(found)
+        query = {**query, "continuation-token": unescape(more[b"NextContinuationToken"].decode())}
+    return None
 
 
 def list_versions(bucket: Bucket, prefix: str = "") -> Iterator[Version]:

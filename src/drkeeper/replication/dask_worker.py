@@ -7,7 +7,7 @@ joins later gets it, too. Imported where `distributed` is installed only.
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +19,8 @@ from drkeeper.buckets.reserved import protects
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.replication.pieces import bring_piece
 from drkeeper.replication.run import Pair
-from drkeeper.replication.shard_run import Bringing, Tally, TooManyKeys
-from drkeeper.replication.shards import Shard
+from drkeeper.replication.shard_run import Bringing, Tally, TooManyKeys, listed_keys
+from drkeeper.replication.shards import Folders, Shard, count_folders
 from drkeeper.throttle import stopped_by
 
 LISTEN_SECONDS = 1.0
@@ -97,6 +97,22 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
             self._say(moved=self._moved.take())
             self._say(brought=number)
             return outcomes
+
+    def count(self, number: int, where: tuple[Shard, ...]) -> Folders | DrkeeperError:
+        """How many keys of both buckets each folder holds, in these parts of them."""
+        protected = protects(self._pair.options.exclude)
+        with self._my_turn(), stopped_by(self._stop):
+            self._say(bundle=number, parts=len(where))
+            try:
+                return count_folders(key for each in where for key in self._keys(protected, each))
+            except DrkeeperError as error:
+                return error
+
+    def _keys(self, protected: Callable[[str], bool], where: Shard) -> Iterator[str]:
+        for key in listed_keys(self._copier, protected, where):
+            if self._stop.is_set():
+                raise Interrupted("interrupted")
+            yield key
 
     def _outcome(self, how: Bringing, piece: Piece) -> Outcome:
         try:
@@ -179,12 +195,26 @@ class _Moved:
 
 
 def bring_bundle(name: str, number: int, pieces: tuple[Piece, ...]) -> tuple[Outcome, ...]:
-    """The task: bring pieces by the pass of that name, which a worker that has just joined may not have yet."""
+    """The task: bring pieces by the pass of that name."""
+    found = _pass_of(name)
+    if isinstance(found, BucketPass):
+        return found.bring(number, pieces)
+    return tuple(Outcome(each.shard, found) for each in pieces)
+
+
+def count_bundle(name: str, number: int, where: tuple[Shard, ...]) -> Folders | DrkeeperError:
+    """The task: count keys by the pass of that name."""
+    found = _pass_of(name)
+    return found.count(number, where) if isinstance(found, BucketPass) else found
+
+
+def _pass_of(name: str) -> BucketPass | DrkeeperError:
+    """A worker that has just joined may not have it yet."""
     plugins = get_worker().plugins
     give_up_at = clock.monotonic_seconds() + SETUP_SECONDS
     while clock.monotonic_seconds() < give_up_at:
         found: BucketPass | None = plugins.get(name)
         if found is not None and found.is_ready:
-            return found.bring(number, pieces)
+            return found
         clock.sleep(LISTEN_SECONDS / 10)
-    return tuple(Outcome(each.shard, Interrupted("the pass is over")) for each in pieces)
+    return Interrupted("the pass is over")

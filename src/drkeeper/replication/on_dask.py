@@ -5,7 +5,7 @@ whose worker died is simply given to another, which copies what is left.
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,13 +13,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from drkeeper import clock
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.errors import BucketFull
 from drkeeper.errors import DrkeeperError, Interrupted, Refused, ToolMissing
 from drkeeper.log import get_logger
 from drkeeper.replication.dask_client import DaskUnreachable, connected
 from drkeeper.replication.run import Run
-from drkeeper.replication.shard_run import TABLE_KEYS, Tally
-from drkeeper.replication.shards import Shard, bundles
+from drkeeper.replication.shard_run import TABLE_KEYS, Tally, scopes
+from drkeeper.replication.shards import Folders, Shard, bundles
 from drkeeper.throttle import current_stop
 
 if TYPE_CHECKING:
@@ -65,6 +66,22 @@ class OnDask:
         self._client = client
         self._silent_seconds = silent_seconds
 
+    def count(self, run: Run, copier: Copier) -> Folders:
+        """How many keys of either bucket each folder holds: workers list folders apart, as far as there are folders.
+
+        Raises:
+            DrkeeperError: A part could not be listed; nothing was changed.
+        """
+        parts = PIECES_A_WORKER * max(1, len(self._client.nthreads()))
+        where = scopes(copier, parts)
+        folders = Folders()
+        with _begun(self._client, run, "count", self._silent_seconds) as ours:
+            for first in range(min(parts, len(where))):
+                ours.submit_count(tuple(where[first::parts]))
+            for counted in ours.counts():
+                folders.take_in(counted)
+        return folders
+
     def piece_keys(self, keys: int) -> int:
         """Several pieces for each worker, so that all end at about the same time; none larger than a table."""
         share = keys // (PIECES_A_WORKER * max(1, len(self._client.nthreads())))
@@ -78,19 +95,21 @@ class OnDask:
             DaskUnreachable: The scheduler, or the last worker, is gone; or no piece at all could be brought.
             Interrupted, LeaseLost: The workers were told to stop, and have, or will within half a minute.
         """
-        with _begun(self._client, run, task, self._silent_seconds) as ours:
+        from drkeeper.replication.dask_worker import Piece
+
+        what = "compare" if run.dry_run else "copy"
+        with _begun(self._client, run, what, self._silent_seconds, task) as ours:
             most_keys = self.piece_keys(sum(shard.keys for shard in pieces))
             for bundle in bundles(pieces, most_keys):
-                ours.submit(tuple((shard, pieces[shard]) for shard in bundle))
+                ours.submit(tuple(Piece(shard, pieces[shard]) for shard in bundle))
             yield from ours.results()
 
 
 @contextmanager
-def _begun(client: Any, run: Run, task: str, silent_seconds: float) -> Iterator["_Pass"]:
+def _begun(client: Any, run: Run, what: str, silent_seconds: float, task: str = "") -> Iterator["_Pass"]:
     from drkeeper.replication.dask_worker import TOPIC, BucketPass
 
-    name = f"drkeeper-{'compare' if run.dry_run else 'copy'}-{secrets.token_hex(4)}"
-    ours = _Pass(client, run, task, name, beat_seconds=silent_seconds / BEATS)
+    ours = _Pass(client, run, task, f"drkeeper-{what}-{secrets.token_hex(4)}", silent_seconds / BEATS)
     ours.beat()
     client.subscribe_topic(TOPIC, ours.told)
     try:
@@ -117,7 +136,7 @@ class _Pass:
     task: str
     name: str
     beat_seconds: float
-    _waiting: dict[str, tuple["tuple[Piece, ...]", Any, int]] = field(default_factory=dict)
+    _waiting: dict[str, tuple[Any, Any, int]] = field(default_factory=dict)
     _ended: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
     _submitted: int = 0
     _brought: int = 0
@@ -126,40 +145,44 @@ class _Pass:
     _beat_at: float = float("-inf")
     _worked_at: float = field(default_factory=clock.monotonic_seconds)
 
-    def submit(self, pieces: tuple[tuple[Shard, int], ...], tries: int = 1) -> None:
-        """Give a bundle to whichever worker is free."""
-        from drkeeper.replication.dask_worker import Piece, bring_bundle
+    def submit(self, pieces: "tuple[Piece, ...]", tries: int = 1) -> None:
+        """Give a bundle of pieces to whichever worker is free."""
+        from drkeeper.replication.dask_worker import bring_bundle
 
-        bundle = tuple(Piece(shard, may_overwrite) for shard, may_overwrite in pieces)
-        key = f"{self.name}-{self._submitted}"
-        self._submitted += 1
-        # pure: the same pieces again are another piece of work.
-        future = self.client.submit(bring_bundle, self.name, self._submitted - 1, bundle, key=key, pure=False)
-        self._waiting[key] = (bundle, future, tries)
-        future.add_done_callback(self._ended.put)
+        self._submit(bring_bundle, pieces, tries)
+
+    def submit_count(self, where: tuple[Shard, ...], tries: int = 1) -> None:
+        """Have a worker count keys."""
+        from drkeeper.replication.dask_worker import count_bundle
+
+        self._submit(count_bundle, where, tries)
 
     def results(self) -> Iterator[tuple[Shard, Tally]]:
         """As they come, each piece once."""
-        stop = current_stop()
-        while self._waiting:
-            if stop.is_set():
-                raise Interrupted("interrupted")
-            self.run.check()
-            self.beat()
-            try:
-                future = self._ended.get(timeout=TICK_SECONDS)
-            except Empty:
-                continue
-            bundle, _, tries = self._waiting.pop(future.key)
-            may_overwrite = {piece.shard: piece.may_overwrite for piece in bundle}
-            for shard, result in self._outcomes(future, bundle):
+        for bundle, tries, outcomes in self._finished():
+            pieces = {piece.shard: piece for piece in bundle}
+            if isinstance(outcomes, DrkeeperError):
+                found: list[tuple[Shard, Tally | DrkeeperError]] = [(shard, outcomes) for shard in pieces]
+            else:
+                found = [(outcome.shard, outcome.result) for outcome in outcomes]
+            for shard, result in found:
                 if isinstance(result, Tally):
                     self._brought += bool(result.source_objects or result.replica_objects)
                     yield shard, result
                 elif _worth_a_try(result) and tries < TRIES:
-                    self.submit(((shard, may_overwrite[shard]),), tries + 1)
+                    self.submit((pieces[shard],), tries + 1)
                 else:
                     yield shard, self._failed(shard, result)
+
+    def counts(self) -> Iterator[Folders]:
+        """As they come. What cannot be counted would not be brought either: that ends the run."""
+        for where, tries, counted in self._finished():
+            if isinstance(counted, Folders):
+                yield counted
+            elif _worth_a_try(counted) and tries < TRIES:
+                self.submit_count(where, tries + 1)
+            else:
+                raise counted
 
     def beat(self) -> None:
         """Tell the workers that we live, and how many of them share the rate.
@@ -208,17 +231,39 @@ class _Pass:
         self._beats += 1
         self.client.set_metadata([self.name], {"beat": self._beats, "workers": workers, "stop": stop})
 
-    def _outcomes(self, future: Any, bundle: "tuple[Piece, ...]") -> Iterator[tuple[Shard, Tally | DrkeeperError]]:
-        """Of one bundle; an error of Dask's own (its workers died again and again) is that of each of its pieces."""
-        error = future.exception() if future.status == "error" else None
+    def _submit(self, work: Callable[..., Any], bundle: tuple[Any, ...], tries: int) -> None:
+        number = self._submitted
+        self._submitted += 1
+        # Not pure: the same bundle again is another piece of work.
+        future = self.client.submit(work, self.name, number, bundle, key=f"{self.name}-{number}", pure=False)
+        self._waiting[future.key] = (bundle, future, tries)
+        future.add_done_callback(self._ended.put)
+
+    def _finished(self) -> Iterator[tuple[Any, int, Any]]:
+        """What was submitted, how often it was tried, and its result or a DrkeeperError, as they come."""
+        stop = current_stop()
+        while self._waiting:
+            if stop.is_set():
+                raise Interrupted("interrupted")
+            self.run.check()
+            self.beat()
+            try:
+                future = self._ended.get(timeout=TICK_SECONDS)
+            except Empty:
+                continue
+            bundle, _, tries = self._waiting.pop(future.key)
+            yield bundle, tries, self._result(future)
+
+    def _result(self, future: Any) -> Any:
+        """An error of Dask's own (its workers died again and again) stands for what the bundle came to."""
         if future.cancelled():
             raise DaskUnreachable(f"{self._system}: the Dask scheduler has lost what it was given", hint=AGAIN)
-        if error is None:
-            yield from ((outcome.shard, outcome.result) for outcome in future.result())
-            return
-        get_logger().warning("bundle failed", system=self._system, error=f"{type(error).__name__}: {error}")
-        for piece in bundle:
-            yield piece.shard, DrkeeperError(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        if future.status != "error":
+            return future.result()
+        error = future.exception()
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        get_logger().warning("bundle failed", system=self._system, error=said)
+        return DrkeeperError(said)
 
     def _failed(self, shard: Shard, error: DrkeeperError) -> Tally:
         """A piece that was given up.

@@ -13,7 +13,7 @@ from itertools import chain, islice
 from drkeeper.buckets.bulk import NotCopied, copy_all
 from drkeeper.buckets.copying import Copied, Copier, Wanted
 from drkeeper.buckets.listed import Listed, moment
-from drkeeper.buckets.listing import list_objects
+from drkeeper.buckets.listing import list_folders, list_objects
 from drkeeper.progress import Progress, Silent
 from drkeeper.replication.difference import Table, entry, lacking
 from drkeeper.replication.shards import EVERYTHING, Shard
@@ -22,6 +22,8 @@ TABLE_KEYS = 150_000
 AHEAD = 50_000
 FAILURES_KEPT = 20
 NAMES_KEPT = 20
+PROBED = 20
+"""Pages that are looked through for folders: what is right in a larger one is not worth listing twice."""
 
 
 class TooManyKeys(Exception):
@@ -129,10 +131,27 @@ def bring(how: Bringing, shard: Shard = EVERYTHING) -> Tally:
     return tally
 
 
-def listed_keys(copier: Copier, protected: Callable[[str], bool]) -> Iterator[str]:
+def listed_keys(copier: Copier, protected: Callable[[str], bool], where: Shard = EVERYTHING) -> Iterator[str]:
     """The keys of both buckets, for a cut; those that both have come twice."""
     for bucket in (copier.source, copier.replica):
-        yield from (one.key for one in list_objects(bucket) if protected(one.key))
+        yield from (one.key for one in list_objects(bucket, where.prefix, deep=where.deep) if protected(one.key))
+
+
+def scopes(copier: Copier, least: int) -> list[Shard]:
+    """Disjoint parts of both buckets that can be listed apart: so many, or more, where the folders allow it."""
+    found: list[Shard] = []
+    level = [""]
+    while level and len(found) + len(level) < least:
+        below: list[str] = []
+        for prefix in level:
+            lists = [list_folders(bucket, prefix, most_pages=PROBED) for bucket in (copier.source, copier.replica)]
+            if None in lists:
+                found.append(Shard(prefix))
+            else:
+                found.append(Shard(prefix, deep=False))
+                below += sorted({folder for folders in lists for folder in folders or ()})
+        level = below
+    return found + [Shard(prefix) for prefix in level]
 
 
 def compared(how: Bringing, shard: Shard) -> tuple[Iterator[Listed], Table]:

@@ -72,6 +72,16 @@ class Folders:
         """All keys that were counted."""
         return self._direct.total()
 
+    def take_in(self, other: "Folders") -> None:
+        """Add what was counted elsewhere."""
+        self.depth = min(self.depth, other.depth)
+        counts = [*self._direct.items(), *other.counts().items()]
+        self._direct = Counter()
+        for name, count in counts:
+            self._direct[_at_depth(name, self.depth)] += count
+        if len(self._direct) > self._most:
+            self._shallower()
+
     def _shallower(self) -> None:
         while len(self._direct) > self._most / 2 and self.depth > 1:
             self.depth = min(self.depth, max(name.count("/") for name in self._direct)) - 1
