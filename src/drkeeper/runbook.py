@@ -23,7 +23,7 @@ TEMPLATE = "runbook.md.j2"
 _MOST_FACTS = 12
 _SIZE_FACTS = (".rows", ".keys", ".objects")
 _VARIABLE = re.compile(r"\$\{?([A-Z][A-Z0-9_]+)\}?(?![A-Za-z0-9_])")
-_PROGRAMS = ("pg_restore", "psql", "redis-cli")
+_PROGRAMS = ("aws", "jq", "pg_restore", "psql", "redis-cli")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from drkeeper.buckets.listing import list_versions
 from drkeeper.errors import LoadFailed, Refused, UsageInvalid
 from drkeeper.facts import broken
 from drkeeper.policy import load_policy
+from test_docs import code_blocks
 
 POLICY = """\
 version: 1
@@ -189,6 +191,33 @@ def test_what_can_be_had_from_nowhere_ends_a_restore_with_exit_code_4(operator, 
     with pytest.raises(Refused, match="4 objects of the point can be had from nowhere"):
         recovery.restore(recovery.prepare(operator.policy, point.point_id))
     assert regions.here.keys() == set()
+
+
+@pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in ("aws", "jq", "zstd")), reason="needs the AWS CLI, jq and zstd"
+)
+def test_the_runbook_of_a_point_brings_a_model_back_with_stock_tools(operator, regions, tmp_path):
+    regions.here.delete("models/42/metrics.json", "runs/7/model.pkl", "models/large")
+    point = actions.back_up(operator.policy).point
+    regions.replicate()
+    regions.there.put("models/42/model.pkl", b"overwritten there, too")
+    target = Region.new(regions.there.server)
+    runbook = tmp_path / "vault/runbooks" / f"{point.point_id}.md"
+    there = regions.there.options
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(code_blocks(runbook, "sh"))],
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "VAULT": str(tmp_path / "vault"),
+            "REPLICA_URL": there.endpoint, "REPLICA_BUCKET": there.bucket,
+            "TARGET_URL": there.endpoint, "TARGET_BUCKET": target.bucket.name,
+            "AWS_ACCESS_KEY_ID": there.access_key, "AWS_SECRET_ACCESS_KEY": there.secret_key.get_secret_value(),
+            "AWS_DEFAULT_REGION": "us-east-1",
+        },
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "OK artifacts/inventory.jsonl" in done.stdout
+    assert target.contents() == regions.here.contents()
 
 
 # --- drills ---
