@@ -14,7 +14,7 @@ from drkeeper.systems._objects.details import look_at
 from drkeeper.systems._objects.frozen import digest_of
 from drkeeper.systems._objects.inventory import Item, item_of
 from drkeeper.systems._objects.places import Places
-from drkeeper.systems._objects.table import Count, Table, open_table
+from drkeeper.systems._objects.table import Count, Table, names, open_table, shown
 from drkeeper.systems._objects.tally import SAMPLE, Tally
 from drkeeper.systems._objects.target import compare, moment_of, plan, wanted_items
 
@@ -71,10 +71,10 @@ def difference(places: Places, record: SystemRecord, streams: Streams) -> Iterat
             ("not to be had", table.lost),
         )
         yield f"@@ {places.target.url}: " + "; ".join(f"{word} {_sized(count)}" for word, count in counts) + " @@"
-        yield from (f"+ {key}" for key in table.keys("absent"))
-        yield from (f"~ {key}" for key in table.keys("other"))
-        yield from (f"- {key}" for key in table.keys("extra"))
-        yield from (f"! {key}" for key in table.keys("lost"))
+        yield from (f"+ {shown(key)}" for key in table.keys("absent"))
+        yield from (f"~ {shown(key)}" for key in table.keys("other"))
+        yield from (f"- {shown(key)}" for key in table.keys("extra"))
+        yield from (f"! {shown(key)}" for key in table.keys("lost"))
 
 
 class Kept:
@@ -102,7 +102,7 @@ def _listing(table: Table) -> Iterator[Check]:
         if count.objects
     ]
     if wrong:
-        said = "; ".join(f"{count.objects} {word}: {', '.join(count.first)}" for word, count in wrong)
+        said = "; ".join(f"{count.objects} {word}: {names(count)}" for word, count in wrong)
         remedy = "restore again: it goes on from what is there; what was written since the restore shows here, too"
         yield Check(subject="listing", verdict="failed", detail=said, remedy=remedy)
     else:

@@ -244,6 +244,17 @@ def open_table() -> Iterator[Table]:
         yield Table(database)
 
 
+def names(count: Count) -> str:
+    """The first keys, and how many more there are."""
+    more = count.objects - len(count.first)
+    return ", ".join(map(shown, count.first)) + (f" and {more} more" if more else "")
+
+
+def shown(key: str) -> str:
+    """A key on one line, and unable to command a terminal."""
+    return key if key.isprintable() else ascii(key)
+
+
 def is_ours(one: Listed | Version, noted: tuple[int, str]) -> bool:
     """Whether a present object can be the one that a note says was added; of one in parts the ETag may differ."""
     size, etag = noted

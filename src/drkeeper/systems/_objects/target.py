@@ -23,7 +23,7 @@ from drkeeper.systems._objects.inventory import INVENTORY, Item, items_in
 from drkeeper.systems._objects.notes import Notes, lines_noted
 from drkeeper.systems._objects.places import Places, find_sources
 from drkeeper.systems._objects.scope import versioning_of, words
-from drkeeper.systems._objects.table import Count, Source, Table, is_ours, open_table
+from drkeeper.systems._objects.table import Count, Source, Table, is_ours, names, open_table
 
 BATCH = 5_000
 NO_UNDO = (
@@ -76,10 +76,10 @@ def insist(places: Places, table: Table, silent: Iterable[str]) -> None:
     if lost.objects:
         away = "".join(f"; {error}" for error in silent)
         raise Refused(
-            f"{_number(lost)} of the point can be had from nowhere{away}: {_names(lost)}; no object was touched",
+            f"{_number(lost)} of the point can be had from nowhere{away}: {names(lost)}; no object was touched",
             hint="choose an older or newer point, leave those out with --only, or bring the replica back",
         )
-    changes = [f"{verb} {_number(count)} ({_names(count)})" for verb, count in _destructive(table) if count.objects]
+    changes = [f"{verb} {_number(count)} ({names(count)})" for verb, count in _destructive(table) if count.objects]
     if changes and versioning_of(places.target) != "Enabled":
         raise Refused(
             f"{places.target.url} keeps no versions, and the restore would {' and '.join(changes)}; "
@@ -116,7 +116,7 @@ def put_right(places: Places, notes: Notes, record: SystemRecord) -> None:
         table.want_noted(notes.read())
         compare(places, table, moment_of(record))
         _find_the_rest(places, table)
-        changes = [f"{verb} {_number(count)} ({_names(count)})" for verb, count in _destructive(table) if count.objects]
+        changes = [f"{verb} {_number(count)} ({names(count)})" for verb, count in _destructive(table) if count.objects]
         if changes and versioning_of(places.target) != "Enabled":
             raise LoadFailed(
                 f"{places.target.url} keeps no versions, and was written to since the load: the restore would "
@@ -171,7 +171,7 @@ def _find_the_rest(places: Places, table: Table) -> None:
         find_sources(places, table)
     lost = table.lost
     if lost.objects:
-        raise LoadFailed(f"{_number(lost)} went since the load, and can be had from nowhere: {_names(lost)}")
+        raise LoadFailed(f"{_number(lost)} went since the load, and can be had from nowhere: {names(lost)}")
 
 
 def _destructive(table: Table) -> tuple[tuple[str, Count], ...]:
@@ -229,8 +229,3 @@ def _deletion(bucket: Bucket, key: str) -> Job[str | None]:
 
 def _number(count: Count) -> str:
     return f"{count.objects} object{'' if count.objects == 1 else 's'}"
-
-
-def _names(count: Count) -> str:
-    more = count.objects - len(count.first)
-    return ", ".join(count.first) + (f" and {more} more" if more else "")
