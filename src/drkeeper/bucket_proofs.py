@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from drkeeper.artifacts import pairs
 from drkeeper.facts import Check
+from drkeeper.failover import current_roles, insist_source_is_primary
 from drkeeper.lease import hold
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
@@ -46,6 +47,7 @@ def verify_buckets(
     Raises:
         UsageInvalid: One of the names is no bucket with a replica.
         LeaseHeld: Another verification, or with `heal` a replication, of a bucket is under way.
+        Refused: With `heal`: the replica is primary, and nothing is copied to it.
         Interrupted: `stop` was set; "intact" goes on from there next time.
     """
     chosen = pairs(policy, tuple(names))
@@ -55,7 +57,9 @@ def verify_buckets(
     proofs, healed = [], list[Check]()
     with stopped_by(stop or threading.Event()):
         for pair in chosen:
-            prover = Prover(pair, vault, progress or Silent())
+            if heal:
+                insist_source_is_primary(vault, pair.system)
+            prover = Prover(pair, vault, progress or Silent(), _incomparable(vault, pair.system))
             proof = prover.prove(level, share=share, seed=seed)
             if heal and level == "intact" and proof.verdict == "failed":
                 healed += _heal(vault, policy, pair)
@@ -76,10 +80,21 @@ def verify_on_schedule(policy: Policy, stop: threading.Event) -> list[str]:
     ]
 
 
+def _incomparable(vault: Vault, system: str) -> str:
+    roles = current_roles(vault, system)
+    if roles.primary == "source":
+        return ""
+    return (
+        f"the replica is primary since {roles.since:%Y-%m-%d %H:%M:%SZ}; `drkeeper failback` makes both alike again"
+    )
+
+
 def _heal(vault: Vault, policy: Policy, pair: Pair) -> list[Check]:
     """While nobody else copies to the replica."""
     replica, source = (newest_walk(vault, pair.system, region) for region in ("replica", "source"))
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.first_reachable(), f"replicate-{pair.system}", ttl_seconds=ttl_seconds):
-        healer = Healer(pair.system, pair.copier())
+        copier = pair.copier()
+        insist_source_is_primary(vault, pair.system, copier.replica)
+        healer = Healer(pair.system, copier)
         return list(healer.heal(replica.damaged if replica else (), source.damaged if source else ()))

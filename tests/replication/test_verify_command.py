@@ -202,3 +202,20 @@ def wait_until(there, seconds=30):
     while not there():
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
+
+
+def test_after_a_fail_over_the_two_are_not_compared_and_nothing_is_copied_to_the_new_primary(
+    command, bodies, replica, tmp_path_factory
+):
+    assert command("failover", "run", "--system", "artifacts", "--yes")[0] == 0
+    replica.request("PUT", "m/written-there", body=b"by consumers")
+    replica.request("DELETE", "m/1")
+    code, out, _ = command("verify", "--system", "artifacts")
+    assert code == 5
+    assert "the replica is primary since" in out
+    assert command("verify", "--system", "artifacts", "--level", "restorable", "--sample", "100%")[0] == 0
+    rot(far_volumes(tmp_path_factory), bodies["m/7"])
+    before = contents(replica)
+    assert command("verify", "--system", "artifacts", "--level", "intact")[0] == 5
+    assert command("verify", "--system", "artifacts", "--level", "intact", "--heal")[0] == 4
+    assert contents(replica) == before

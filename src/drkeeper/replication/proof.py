@@ -16,7 +16,8 @@ from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.described import time_at
 from drkeeper.buckets.errors import BucketUnreachable, BytesDamaged, ObjectGone
-from drkeeper.buckets.listing import Listed, list_objects
+from drkeeper.buckets.listed import Listed
+from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.reserved import protects
 from drkeeper.facts import Check
 from drkeeper.progress import Progress, Silent
@@ -47,11 +48,16 @@ Away = dict[Region, str]
 
 @dataclass
 class Prover:
-    """Proves one pair; each proof is kept in the vault, too."""
+    """Proves one pair; each proof is kept in the vault, too.
+
+    Attributes:
+        incomparable: Why the replica is no copy of the source now (it is primary); "" while it is one.
+    """
 
     pair: Pair
     vault: Vault
     progress: Progress = field(default_factory=Silent)
+    incomparable: str = ""
 
     def __post_init__(self) -> None:
         """Open both buckets; connects to nothing."""
@@ -89,7 +95,7 @@ class Prover:
 
     def _stored(self) -> BucketProof:
         due_by = self._due_by()
-        away = self._away()
+        away = self._away() or (dict.fromkeys(REGIONS, self.incomparable) if self.incomparable else {})
         stored = Stored()
         if not away:
             try:
@@ -143,27 +149,33 @@ class Prover:
 
     def _restorable(self, share: float, seed: int) -> BucketProof:
         away = self._away()
-        task = f"fetch {self.pair.system}"
         fetching = tuple(Fetching(self._buckets[name], name) for name in REGIONS if name not in away)
-        fetcher = Fetcher(fetching, self._copier.pace, self._due_by(), self.progress, task, FINDINGS_KEPT)
-        if fetching:
-            self.progress.begin(task)
-            outcome = "failed"
+        together = [(each,) for each in fetching] if self.incomparable else [fetching] if fetching else []
+        for regions in together:
+            first = regions[0]
             try:
-                fetcher.fetch(chosen(self._listed(fetching[0].bucket), share, seed))
-                outcome = "done"
+                self._fetch(regions, chosen(self._listed(first.bucket), share, seed))
             except (BucketUnreachable, BytesDamaged) as error:  # of the listing
-                away[fetching[0].region] = str(error)
-            finally:
-                self.progress.end(task, outcome)
+                away[first.region] = str(error)
         came = {each.region: each for each in fetching}
-        regions = [
+        proofs = [
             fetched_proof(came[name], away.get(name, "")) if name in came else absent(name, self._url(name), away[name])
             for name in REGIONS
         ]
         failed = ((each.region, key, why) for each in fetching for key, why in each.failed.items())
         findings = [finding("restorable", self.pair.system, *each) for each in failed]
-        return self._kept("restorable", regions, findings, sample=share, seed=seed)
+        return self._kept("restorable", proofs, findings, sample=share, seed=seed)
+
+    def _fetch(self, regions: tuple[Fetching, ...], wanted: Iterator[Listed]) -> None:
+        task = f"fetch {self.pair.system}"
+        fetcher = Fetcher(regions, self._copier.pace, self._due_by(), self.progress, task, FINDINGS_KEPT)
+        self.progress.begin(task)
+        outcome = "failed"
+        try:
+            fetcher.fetch(wanted)
+            outcome = "done"
+        finally:
+            self.progress.end(task, outcome)
 
     def _walker(self, region: Region) -> Walker:
         other: Region = "replica" if region == "source" else "source"

@@ -17,7 +17,7 @@ from drkeeper.buckets.bucket import RANGE_BYTES, Bucket
 from drkeeper.buckets.copying import SOURCE_ETAG
 from drkeeper.buckets.described import describe, read_tags, time_at
 from drkeeper.buckets.errors import BucketUnreachable, ObjectChanged, ObjectGone
-from drkeeper.buckets.listing import Listed, moment
+from drkeeper.buckets.listed import Listed, moment
 from drkeeper.buckets.pacing import Pace
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.progress import Progress
