@@ -16,13 +16,34 @@ from drkeeper.parallel import run_bounded
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
-from drkeeper.vault.layout import DELIVERIES, FAILOVERS, PINS, POINTS, PROOFS, RUNBOOKS, index_key, point_id_of
+from drkeeper.vault.layout import (
+    BUCKET_PROOFS,
+    DELIVERIES,
+    FAILOVERS,
+    PINS,
+    POINTS,
+    PROOFS,
+    REPLICATIONS,
+    RUNBOOKS,
+    index_key,
+    point_id_of,
+)
 from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 from drkeeper.vault.writer import Claim
 
 COPY_THREADS = 4
-RECORDS = (PROOFS, PINS, RUNBOOKS, DELIVERIES, FAILOVERS, "drills/", "journals/")
+RECORDS = (
+    PROOFS,
+    PINS,
+    RUNBOOKS,
+    DELIVERIES,
+    REPLICATIONS,
+    BUCKET_PROOFS,
+    FAILOVERS,
+    "drills/",
+    "journals/",
+)
 
 
 @dataclass(frozen=True)

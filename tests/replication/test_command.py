@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,16 @@ def test_a_bucket_is_compared_copied_and_recorded(command, policy_file, source, 
     assert code == 0
     assert "artifacts" in out
     assert "not versioned" in err
+
+
+def test_what_was_copied_is_known_when_the_first_region_is_lost(command, policy_file, source):
+    two = policy_file.read_text().replace("}}\n", f"}}, there: {{url: {policy_file.parent}/there}}}}\n")
+    policy_file.write_text(two)
+    create_vault(load_policy(policy_file))
+    source.request("PUT", "m/1", body=b"a model")
+    assert command("--system", "artifacts")[0] == 0
+    shutil.rmtree(policy_file.parent / "vault")
+    assert newest_record(open_vault(load_policy(policy_file)), "artifacts").source_objects == 1
 
 
 def test_the_guard_is_exit_code_4_and_says_how_to_go_on(command, source, replica):

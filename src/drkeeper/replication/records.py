@@ -2,8 +2,10 @@
 
 from pydantic import AwareDatetime, Field
 
+from drkeeper.errors import VaultUnreachable
 from drkeeper.recovery_point import Record
 from drkeeper.vault.layout import REPLICATIONS, time_text
+from drkeeper.vault.store import create_once
 from drkeeper.vault.vault import Vault
 
 KEPT = 100
@@ -56,9 +58,18 @@ class ReplicationRecord(Record):
 
 
 def keep_record(vault: Vault, record: ReplicationRecord) -> None:
-    """Write it, and drop the oldest of this system beyond the newest hundred."""
+    """Write it to each region that answers, and drop the oldest of this system beyond the newest hundred.
+
+    To each at once: when the first region is lost, it is what says how much of the bucket is in the other one.
+    """
     prefix = f"{REPLICATIONS}{record.system}/"
-    vault.create_record(f"{prefix}{time_text(record.started_at)}.json", record)
+    key = f"{prefix}{time_text(record.started_at)}.json"
+    vault.create_record(key, record)
+    for name, store in vault.regions.available().items():
+        try:
+            create_once(store, key, vault.record_bytes(record))
+        except VaultUnreachable:
+            vault.regions.shun(name)  # the next backup, or `drkeeper replicate`, brings it there
     older = vault.record_keys(prefix)[:-KEPT]
     if older:
         for store in vault.regions.available().values():
