@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drkeeper.demo.check import compare_features, compare_tracking
+from drkeeper.demo.check import compare_champion, compare_features, compare_tracking
 from drkeeper.demo.customers import load_customers
 from drkeeper.demo.stage import REPORTS, opened
 from drkeeper.demo.worker import started
@@ -24,6 +24,7 @@ TRACKING = {
     "runs": {"1": {"loss": [0.5]}, "2": {"loss": [0.4]}},
     "versions": {"1": ["1", "READY"]},
     "aliases": {"champion": "1"},
+    "artifacts": {"a/1/model.pkl": [3, "ab"]},
     "predictions": {"7": 0.25},
 }
 FEATURES = {"views": ["v"], "served": {"1": [2.0, 3.5]}, "absent": 0}
@@ -32,6 +33,11 @@ FEATURES = {"views": ["v"], "served": {"1": [2.0, 3.5]}, "absent": 0}
 def processes_of(folder: Path) -> list[str]:
     """Command lines and working folders of everything that runs in, or because of, a folder."""
     return [line for line in _running() if str(folder) in line]
+
+
+def environment_of(process_id: int) -> dict[str, str]:
+    text = Path(f"/proc/{process_id}/environ").read_bytes().decode()
+    return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
 
 
 def _running() -> Iterator[str]:
@@ -52,9 +58,12 @@ def test_the_demo_brings_everything_back_and_leaves_its_reports_only(tmp_path: P
     result = subprocess.run([*DEMO, folder], capture_output=True, text=True, timeout=280, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "✗" not in result.stdout
-    for subject in ("mlflow.runs", "mlflow.predictions", "feast.served"):
+    for subject in ("mlflow.champion", "mlflow.runs", "mlflow.artifacts", "mlflow.predictions", "feast.served"):
         assert f"✓ {subject}" in result.stdout
     assert "kill -9" in result.stdout
+    assert "copied to the second region" in result.stdout
+    assert "rm -rf s3-east/" in result.stdout
+    assert "rm -rf vault-east/" in result.stdout
     assert "Everything is back." in result.stdout
     assert sorted(path.name for path in folder.iterdir()) == sorted(REPORTS)
     assert json.loads((folder / "report.json").read_text())["policy"] == "churn-platform"
@@ -66,7 +75,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with subprocess.Popen([*DEMO, folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         deadline = time.monotonic() + 60
-        while not (folder / "redis/data").exists() and time.monotonic() < deadline:
+        while not (folder / "s3-west/server.log").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         time.sleep(1)
         assert processes_of(folder), "the servers were up when the signal came"
@@ -102,6 +111,7 @@ def test_the_same_platform_has_no_findings() -> None:
         ("runs", {"1": {"loss": [0.5]}}, "1 lost"),
         ("runs", {"1": {"loss": [0.5]}, "2": {"loss": [0.4000001]}}, "1 different"),
         ("predictions", {"7": 0.2500001}, "1 different"),
+        ("artifacts", {"a/1/model.pkl": [3, "ac"]}, "1 different"),
         ("aliases", {}, "1 lost"),
     ],
 )
@@ -109,6 +119,13 @@ def test_whatever_differs_in_mlflow_is_a_finding(key: str, value: object, words:
     failed = findings(compare_tracking(TRACKING, {**TRACKING, key: value}))
     assert [check.subject for check in failed] == [f"mlflow.{key}"]
     assert words in failed[0].detail
+
+
+def test_a_champion_of_which_a_file_is_lost_or_other_is_a_finding() -> None:
+    whole = {"MLmodel": [1, "aa"], "model.pkl": [2, "bb"]}
+    assert compare_champion(whole, whole).verdict == "passed"
+    spoiled = compare_champion(whole, {"model.pkl": [2, "cc"]})
+    assert (spoiled.verdict, "1 lost, 0 unexpected, 1 different" in spoiled.detail) == ("failed", True)
 
 
 def test_a_customer_without_features_is_a_finding_even_where_it_was_so_before() -> None:
@@ -126,6 +143,15 @@ def test_the_customers_are_those_of_cdnow() -> None:
     assert len(customers) == 2357
     assert customers[0].features == (2.0, 30.43, 38.86, 22.35)
     assert 0.3 < sum(customer.churned for customer in customers) / len(customers) < 0.9
+
+
+def test_a_worker_sees_no_keys_of_whoever_runs_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-somebody")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://production")
+    with started("features", {}, tmp_path, {"AWS_ACCESS_KEY_ID": "ours"}) as worker:
+        seen = environment_of(worker.process_id)
+    assert seen["AWS_ACCESS_KEY_ID"] == "ours"
+    assert not {"AWS_PROFILE", "MLFLOW_TRACKING_URI"} & set(seen)
 
 
 def test_a_worker_that_cannot_start_says_so_and_repeats_no_secret(tmp_path: Path) -> None:

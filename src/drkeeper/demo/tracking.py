@@ -1,12 +1,16 @@
 """What the demo does with MLflow, through its SDK: experiments, runs and a registered model with a champion.
 
+Artifacts lie in a bucket; endpoint and keys of that are in the environment, where MLflow and boto3 look for them.
+
 Meant for a process of its own (`worker`): MLflow takes four CPU seconds to import, and keeps threads.
 """
 
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +28,7 @@ EXPERIMENTS: dict[str, tuple[float, ...]] = {
     "churn-nightly": (0.5, 1.0, 2.0, 4.0),
 }
 REGISTERED = (("churn-baseline", 1.0), ("churn-regularised", 3.0))  # versions 1 and 2; 2 is the champion
+PICKLE, RECIPE = "model.pkl", "MLmodel"  # what a model consists of
 EPOCHS = 12
 SAMPLE_SIZE = 5
 
@@ -41,22 +46,21 @@ class Tracking:
 
     Args:
         uri: `postgresql+psycopg://…`, with the password.
-        folder: Where artifacts go; outlives the database, as a bucket would.
+        artifacts: Where artifacts go: `s3://…`.
     """
 
-    def __init__(self, uri: str, folder: Path) -> None:
+    def __init__(self, uri: str, artifacts: str) -> None:
         self._mlflow = _import_mlflow()
         self._mlflow.set_tracking_uri(uri)
         self._mlflow.set_registry_uri(uri)
         self._client = self._mlflow.MlflowClient()
-        self._folder = folder
+        self._artifacts = artifacts
         self._customers = load_customers()
 
     def seed(self) -> None:
         """Make the experiments, their runs and the two versions of the model."""
         for name, strengths in EXPERIMENTS.items():
-            artifacts = (self._folder / "artifacts" / name).as_uri()
-            experiment_id = self._client.create_experiment(name, artifact_location=artifacts)
+            experiment_id = self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}")
             for strength in strengths:
                 self._train(experiment_id, strength, register=(name, strength) in REGISTERED)
         self._client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(len(REGISTERED)))
@@ -68,6 +72,23 @@ class Tracking:
             raise LookupError("seed first")
         for number in range(runs):
             self._train(experiment.experiment_id, 5.0 + number, register=False)
+
+    def spoil(self) -> Snapshot:
+        """Overwrite and delete what the champion consists of, as somebody would by mistake; where that was."""
+        from mlflow.artifacts import download_artifacts
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        place = self._champion()
+        repository = get_artifact_repository(place)
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(download_artifacts(artifact_uri=f"{self._earlier()}/{PICKLE}", dst_path=folder))
+            repository.log_artifact(str(other))
+        repository.delete_artifacts(RECIPE)
+        return {"prefix": place.removeprefix(f"{self._artifacts}/") + "/", "overwritten": PICKLE, "deleted": RECIPE}
+
+    def champion(self) -> Snapshot:
+        """Size and digest of each file that the champion consists of."""
+        return _digests(self._champion())
 
     def snapshot(self) -> Snapshot:
         """Everything that MLflow lists, and what the champion says about a few customers."""
@@ -86,6 +107,12 @@ class Tracking:
                 for run in self._client.search_runs([experiment.experiment_id])
             },
             **self._registry(),
+            "artifacts": {
+                f"{experiment.name}/{path}": file
+                for experiment in experiments
+                if experiment.name in EXPERIMENTS
+                for path, file in _digests(experiment.artifact_location).items()
+            },
             "predictions": self._predictions(),
         }
 
@@ -97,6 +124,17 @@ class Tracking:
             "aliases": {alias: str(version) for alias, version in model.aliases.items()},
         }
 
+    def _champion(self) -> str:
+        return self._location(self._client.get_model_version_by_alias(MODEL_NAME, CHAMPION))
+
+    def _earlier(self) -> str:
+        return self._location(self._client.get_model_version(MODEL_NAME, "1"))
+
+    def _location(self, version: Any) -> str:
+        """Where the files of a version lie; its source names the logged model only (`models:/m-…`)."""
+        model_id = str(version.source).removeprefix("models:/")
+        return str(self._client.get_logged_model(model_id).artifact_location)
+
     def _predictions(self) -> dict[str, float]:
         model = self._mlflow.sklearn.load_model(f"models:/{MODEL_NAME}@{CHAMPION}")
         sample = self._customers[:SAMPLE_SIZE]
@@ -107,6 +145,7 @@ class Tracking:
         run = self._client.create_run(experiment_id, run_name=f"C={strength:g}")
         model, losses, accuracy = _fit(self._customers, strength)
         self._log(run.info.run_id, strength, losses, accuracy)
+        self._client.log_dict(run.info.run_id, {"loss": losses, "accuracy": accuracy}, "training.json")
         if register:
             with self._mlflow.start_run(run_id=run.info.run_id):
                 # Trained and loaded here, so pickled by us: the default format would import a further library.
@@ -146,6 +185,18 @@ def _fit(customers: list[Customer], strength: float) -> tuple[Any, list[float], 
         classifier.partial_fit(scaled, labels, classes=[False, True])
         losses.append(float(log_loss(labels, classifier.predict_proba(scaled))))
     return make_pipeline(scaler, classifier), losses, float(classifier.score(scaled, labels))
+
+
+def _digests(place: str) -> dict[str, list[int | str]]:
+    """Size and digest of each file below a place, fetched by MLflow."""
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(download_artifacts(artifact_uri=place, dst_path=folder))
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return {
+            str(path.relative_to(root)): [path.stat().st_size, sha256(path.read_bytes()).hexdigest()] for path in files
+        }
 
 
 def _import_mlflow() -> Any:

@@ -1,8 +1,8 @@
 """The demo's sub-processes: each imports one SDK once and then does tasks, one JSON line each way.
 
 `Worker` is the near side. Run as a module this file is the far side:
-`python -m drkeeper.demo.worker tracking|features FOLDER`, with the endpoint, which holds the password, in the
-environment. Whatever the SDKs print goes to stderr; stdout carries answers only.
+`python -m drkeeper.demo.worker tracking|features FOLDER`, with the endpoint, which holds the password, and the keys of
+a bucket in the environment. Whatever the SDKs print goes to stderr; stdout carries answers only.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from drkeeper.clock import monotonic_seconds
@@ -34,6 +35,11 @@ class Worker:
         self._sdk = sdk
         self._process = process
         self._unread = b""
+
+    @property
+    def process_id(self) -> int:
+        """Of the sub-process."""
+        return self._process.pid
 
     def ask(self, task: str, **arguments: object) -> Answer:
         """`begin` a task and wait for its `answer`."""
@@ -83,17 +89,23 @@ class Worker:
 
 
 @contextmanager
-def started(sdk: str, endpoint: Mapping[str, object], folder: Path) -> Iterator[Worker]:
+def started(
+    sdk: str, endpoint: Mapping[str, object], folder: Path, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Worker]:
     """A worker that ends with the block; it imports its SDK while we go on.
 
     Args:
         sdk: One of `SDKS`.
         endpoint: host, port, password …, as a sandbox server's `options` have them.
-        folder: Where the SDK keeps its files.
+        folder: Where the SDK keeps its files, temporary ones too; made where it is missing.
+        env: What the SDK finds in its environment besides.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "drkeeper.demo.worker", sdk, str(folder)]
-    env = {ENDPOINT_VARIABLE: json.dumps(dict(endpoint), default=str)}
-    with running(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    # No profile, key or endpoint of whoever runs the demo comes between the SDK and the demo's own servers.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_", "FEAST_"))}
+    told = {**env, ENDPOINT_VARIABLE: json.dumps(dict(endpoint), default=str), "TMPDIR": str(folder)}
+    with running(argv, env={**ours, **told}, inherit=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield Worker(sdk, process)
 
 
@@ -102,7 +114,7 @@ def _open(sdk: str, folder: Path) -> object:
     if sdk == "tracking":
         from drkeeper.demo.tracking import Tracking, tracking_uri
 
-        return Tracking(tracking_uri(endpoint), folder)
+        return Tracking(tracking_uri(endpoint), endpoint["artifacts"])
     from drkeeper.demo.features import Features, connection_string
 
     return Features(connection_string(endpoint), folder)
