@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from drkeeper.errors import DrkeeperError, Refused, ToolMissing
+from drkeeper.log import get_logger
 
 CONNECT_SECONDS = 10.0
 PACKAGES = ("drkeeper", "distributed", "dask")
@@ -24,7 +25,8 @@ class DaskUnreachable(DrkeeperError):
 def connected(address: str, *, wait_seconds: float = CONNECT_SECONDS) -> Iterator[Any]:
     """A `distributed.Client` of a scheduler that has workers, all of our versions.
 
-    TLS: an address that begins with `tls://`, and certificates as Dask's own configuration names them.
+    TLS: an address that begins with `tls://`, and certificates as Dask's own configuration names them; without it there
+    is a warning, unless the scheduler is on this machine.
 
     Raises:
         ToolMissing: `distributed` is not installed.
@@ -42,12 +44,19 @@ def connected(address: str, *, wait_seconds: float = CONNECT_SECONDS) -> Iterato
         client = distributed.Client(address, timeout=wait_seconds, set_as_default=False, name="drkeeper")
     except (OSError, ValueError, TypeError) as error:  # what time-outs, and addresses that are none, raise
         raise DaskUnreachable(f"no Dask scheduler answers at {address}: {_first_line(error)}") from error
+    _warn_of_open_connections(client, address)
     try:
         _insist_on_workers(client, address, wait_seconds)
         _insist_on_versions(client)
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
+
+
+def _warn_of_open_connections(client: Any, address: str) -> None:
+    at = str(client.scheduler.address)
+    if at.startswith("tcp://") and not at.startswith(("tcp://127.", "tcp://localhost", "tcp://[::1]")):
+        get_logger().warning("Dask without TLS: keys of buckets travel to workers in the clear", scheduler=address)
 
 
 def _insist_on_workers(client: Any, address: str, wait_seconds: float) -> None:

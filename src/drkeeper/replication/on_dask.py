@@ -142,6 +142,7 @@ class _Pass:
     _brought: int = 0
     _unfinished: int = 0
     _beats: int = 0
+    _workers: int = 0
     _beat_at: float = float("-inf")
     _worked_at: float = field(default_factory=clock.monotonic_seconds)
 
@@ -199,6 +200,7 @@ class _Pass:
         except (OSError, ValueError, CancelledError) as error:
             raise DaskUnreachable(f"{self._system}: the Dask scheduler is gone", hint=AGAIN) from error
         self._beat_at = now
+        self._workers = workers
         if workers:
             self._worked_at = now
         elif now - self._worked_at > WORKERLESS_SECONDS:
@@ -216,10 +218,11 @@ class _Pass:
             return
         self._tell(stop=True)
         give_up_at = clock.monotonic_seconds() + STOP_SECONDS
-        while self._waiting and clock.monotonic_seconds() < give_up_at:
+        while self._waiting and self._workers and clock.monotonic_seconds() < give_up_at:
             with suppress(Empty):
                 self._waiting.pop(self._ended.get(timeout=TICK_SECONDS).key, None)
         if self._waiting:
+            # Of workers that are gone, or that cannot be reached: without a word from here they stop by themselves.
             get_logger().warning("workers do not stop", system=self._system, bundles=len(self._waiting))
             self.client.cancel([future for _, future, _ in self._waiting.values()], force=True)
 
