@@ -52,7 +52,8 @@ def command(
     from drkeeper.failover.plan import Asked
     from drkeeper.failover.prepare import insist, prepare_failback
 
-    settings.quiet_logging()
+    if dry_run:
+        settings.quiet_logging()
     asked = Asked(prefer=prefer, reason=reason)
     policy = settings.load_policy()
     prepared = [prepare_failback(place, asked, allow_share=allow_share) for place in places(policy, systems)]

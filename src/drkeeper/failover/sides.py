@@ -52,6 +52,10 @@ class Sides:
         """Open one of them. Connects to nothing."""
         return Bucket(self.options(side), read_only=self.read_only or read_only)
 
+    def impatient(self, side: Side) -> Bucket:
+        """One that asks no more than twice; for reading."""
+        return Bucket(self.options(side).model_copy(update={"retries": RETRIES}), read_only=True)
+
     def hurried(self, side: Side) -> Bucket:
         """One that says soon that it does not answer; for reading."""
         options = self.options(side)

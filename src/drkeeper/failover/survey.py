@@ -11,9 +11,10 @@ from datetime import datetime
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.copying import SOURCE_ETAG, Copier
-from drkeeper.buckets.described import describe, is_multipart
+from drkeeper.buckets.described import describe
 from drkeeper.buckets.errors import ObjectGone
-from drkeeper.buckets.listing import Listed, list_objects, list_versions, moment
+from drkeeper.buckets.listed import Listed, is_multipart, moment
+from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.failover.reconcile import Decision, Parting, Prefer, Seen, decide, resolve
 from drkeeper.failover.steps import Reconciliation
 from drkeeper.replication.missing import read_missing

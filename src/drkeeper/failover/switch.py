@@ -44,6 +44,9 @@ from drkeeper.replication.run import Run
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 
+TICK_SECONDS = 1.5
+TICK_POLL_SECONDS = 0.05
+
 
 @dataclass(frozen=True)
 class Done:
@@ -179,6 +182,8 @@ class Switch:
 
     def _declare(self) -> None:
         """By the time of each endpoint: what is written from here on parts the two sides."""
+        if any(isinstance(step, CatchUp) for step in self.plan.steps):
+            _let_it_tick(self.sides.hurried(self.plan.primary))
         times = {side: self._time_at(side) for side in ("source", "replica")}
         found = replications(self.vault, self.plan.system)
         self.lease.check(remaining_seconds=1)
@@ -264,6 +269,13 @@ def _prove(bucket: Bucket) -> None:
     if bucket.request("GET", PROBE).body != written:
         raise VerificationFailed(f"{bucket.url} does not give back what was written to it")
     bucket.request("DELETE", PROBE)
+
+
+def _let_it_tick(bucket: Bucket) -> None:
+    """Endpoints tell time in whole seconds: from the next one on, what was copied just now was written before it."""
+    give_up_at, before = clock.monotonic_seconds() + TICK_SECONDS, time_at(bucket)
+    while time_at(bucket) == before and clock.monotonic_seconds() < give_up_at:
+        clock.sleep(TICK_POLL_SECONDS)
 
 
 def _who() -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
-from drkeeper.buckets.listing import Listed, list_objects
+from drkeeper.buckets.listed import Listed
+from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.pacing import Pace
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check
@@ -64,7 +65,7 @@ def rehearse(place: Place, *, sample: int = SAMPLE, seed: int | None = None) -> 
     damaged: tuple[str, ...] = ()
     if world.replica.reachable:
         listing = _listed(sides, sample, random.Random(seed))  # noqa: S311 - no secret in it
-        hashed = list(_rehashed(sides.bucket("replica"), listing.sample))
+        hashed = list(_rehashed(sides.impatient("replica"), listing.sample))
         verified = sum(each.verdict == "passed" for each in hashed)
         damaged = tuple(each.subject for each in hashed if each.verdict == "failed")
         checks += [*hashed, _counted(listing, newest_record(place.vault, place.pair.system))]

@@ -1,0 +1,190 @@
+"""What a fail-over does, refuses and warns of, decided from what is seen."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from drkeeper.failover.plan import Asked, plan_failback, plan_failover
+from drkeeper.failover.reconcile import Decision
+from drkeeper.failover.records import Entry, Loss, RoleMark, Roles, Told, roles_of
+from drkeeper.failover.steps import Reconciliation, Replicated, SideState, World, explain
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCE = SideState("source", "s3://models", "https://near", reachable=True, versioned=True, clock_at=NOW)
+REPLICA = SideState("replica", "s3://models-far", "https://far", reachable=True, versioned=True, clock_at=NOW)
+AWAY = SideState("source", "s3://models", "https://near", reachable=False, error="timed out")
+COMPLETE = Replicated(at=NOW, as_of=NOW, complete_as_of=NOW, failed=0, behind_seconds=0)
+NOTHING_LOST = Loss(basis="compared", behind_seconds=0, objects=0, size_bytes=0)
+WORLD = World(Roles("artifacts"), SOURCE, REPLICA, COMPLETE, NOTHING_LOST, hooks=("notify",))
+LOST = replace(WORLD, source=AWAY, loss=Loss(basis="newest replication", behind_seconds=60))
+
+
+def entry(number, event, primary="replica", epoch=1, **more):
+    return Entry(
+        system="artifacts", number=number, event=event, primary=primary, epoch=epoch, at=NOW, by="me", token=1, **more
+    )
+
+
+def kinds(plan):
+    return [type(step).__name__ for step in plan.steps]
+
+
+def test_a_source_that_answers_is_replicated_once_more_after_consumers_were_told():
+    plan = plan_failover(WORLD, Asked())
+    assert kinds(plan) == ["Tell", "CatchUp", "Prove", "Declare", "PutMark", "PutMark", "Tell", "Conclude"]
+    assert plan.refusals == ()
+    assert plan.warnings == ("the source answers: whoever goes on writing there parts the two sides",)
+
+
+def test_a_source_that_is_lost_is_neither_asked_nor_marked():
+    plan = plan_failover(LOST, Asked())
+    assert kinds(plan) == ["Tell", "Prove", "Declare", "PutMark", "Tell", "Conclude"]
+    assert plan.refusals == ()
+    assert "run this again when it is back" in plan.warnings[0]
+
+
+def test_what_is_shown_are_the_steps_that_run():
+    plan = plan_failover(WORLD, Asked())
+    assert len(explain(plan)) == len(plan.steps)
+    assert explain(plan)[3]["does"] == "record in the vault: the replica is primary (epoch 1)"
+    assert explain(plan)[6]["does"] == "consumers are told, after the switch: notify"
+
+
+NEVER = replace(LOST, replicated=None, loss=Loss(basis="unknown"))
+INCOMPLETE = replace(LOST, replicated=replace(COMPLETE, failed=3))
+BEHIND = replace(WORLD, loss=Loss(basis="compared", objects=4, size_bytes=9))
+
+
+@pytest.mark.parametrize(
+    ("world", "asked", "said"),
+    [
+        (
+            replace(WORLD, replica=replace(REPLICA, reachable=False, error="refused")),
+            Asked(),
+            "does not answer: refused",
+        ),
+        (replace(LOST, replica=replace(REPLICA, empty=True)), Asked(accept_loss=True), "holds nothing"),
+        (NEVER, Asked(), "nobody knows what would be lost; give --accept-loss"),
+        (INCOMPLETE, Asked(), "left 3 objects behind; give --accept-loss"),
+        (BEHIND, Asked(catch_up=False), "4 objects of the source would be left behind"),
+        (WORLD, Asked(hooks_only=True), "there is nothing to tell"),
+    ],
+)
+def test_a_fail_over_is_refused_with_its_reason(world, asked, said):
+    assert said in plan_failover(world, asked).refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("world", "asked"),
+    [
+        (NEVER, Asked(accept_loss=True)),
+        (INCOMPLETE, Asked(accept_loss=True)),
+        (BEHIND, Asked(catch_up=False, accept_loss=True)),
+        (BEHIND, Asked()),
+        (replace(WORLD, replicated=None, replica=replace(REPLICA, empty=True)), Asked()),
+    ],
+)
+def test_a_loss_that_was_accepted_or_can_be_made_good_stops_nothing(world, asked):
+    assert plan_failover(world, asked).refusals == ()
+
+
+def test_a_bucket_that_knows_more_than_the_vault_stops_everything():
+    mark = RoleMark(system="artifacts", url=REPLICA.url, role="primary", epoch=3, primary_url="", at=NOW, by="them")
+    marked = replace(WORLD, replica=replace(REPLICA, mark=mark))
+    assert "is a region of the vault away?" in plan_failover(marked, Asked()).refusals[0]
+
+
+def test_a_bucket_without_versions_and_a_rule_of_the_provider_are_warned_of():
+    plan = plan_failover(replace(LOST, replica=replace(REPLICA, versioned=False), native=True), Asked())
+    assert any("keeps no versions" in words for words in plan.warnings)
+    assert any("replication rule stays on" in words for words in plan.warnings)
+
+
+# --- what is left of a switch -------------------------------------------------------------------------------
+
+
+def test_a_switch_that_was_declared_and_cut_off_is_gone_on_with():
+    roles = roles_of("artifacts", [entry(1, "begun"), entry(2, "switched")])
+    plan = plan_failover(replace(WORLD, roles=roles), Asked())
+    assert kinds(plan) == ["PutMark", "PutMark", "Tell", "Conclude"]
+    assert plan.epoch == 1
+
+
+def test_one_that_was_begun_only_begins_again():
+    roles = roles_of("artifacts", [entry(1, "begun")])
+    assert roles.unfinished is not None
+    assert kinds(plan_failover(replace(LOST, roles=roles), Asked()))[0] == "Tell"
+
+
+def marked(side, role, epoch=1):
+    return replace(
+        side, mark=RoleMark(system="artifacts", url=side.url, role=role, epoch=epoch, primary_url="", at=NOW, by="me")
+    )
+
+
+def switched_world(**finished):
+    roles = roles_of("artifacts", [entry(1, "begun"), entry(2, "switched"), entry(3, "finished", **finished)])
+    return replace(WORLD, roles=roles, source=marked(SOURCE, "standby"), replica=marked(REPLICA, "primary"))
+
+
+def test_nothing_is_left_of_one_that_ended_well():
+    assert plan_failover(switched_world(), Asked()).steps == ()
+
+
+def test_a_source_that_came_back_is_marked_and_nobody_is_told_twice():
+    assert kinds(plan_failover(replace(switched_world(), source=SOURCE), Asked())) == ["PutMark", "Conclude"]
+
+
+def test_who_could_not_be_told_is_told_again():
+    told = (Told(hook="notify", phase="after", error="exited with 1"), Told(hook="other", phase="after"))
+    plan = plan_failover(replace(switched_world(told=told), hooks=("other", "notify")), Asked())
+    assert plan.steps[0].hooks == ("notify",)
+    plan = plan_failover(replace(switched_world(told=told), hooks=("other", "notify")), Asked(hooks_only=True))
+    assert plan.steps[0].hooks == ("other", "notify")
+
+
+# --- back ---------------------------------------------------------------------------------------------------
+
+
+FOUND = Reconciliation(source_objects=9, copies=2, copy_bytes=20, deletions=1)
+
+
+def test_a_fail_back_reconciles_twice_around_the_word_to_consumers():
+    plan = plan_failback(switched_world(), Asked(), FOUND)
+    assert kinds(plan) == [
+        "Prove", "Reconcile", "Tell", "Reconcile", "Declare", "PutMark", "PutMark", "Tell", "Conclude",
+    ]  # fmt: skip
+    assert (plan.epoch, plan.kind, plan.refusals) == (2, "failback", ())
+
+
+@pytest.mark.parametrize(
+    ("world", "asked", "found", "guard", "said"),
+    [
+        (WORLD, Asked(), None, "", "there is nothing to bring back"),
+        (replace(switched_world(), source=AWAY), Asked(), None, "", "the source s3://models does not answer"),
+        (
+            switched_world(), Asked(),
+            replace(FOUND, conflicts=(Decision("a", "conflict"),), conflict_count=1), "", "1 conflicts",
+        ),
+        (switched_world(), Asked(), FOUND, "9 of 9 would be overwritten", "9 of 9"),
+        (
+            replace(switched_world(), source=replace(SOURCE, versioned=False)), Asked(prefer="replica"),
+            FOUND, "", "keeps no versions",
+        ),
+        (
+            replace(switched_world(), replica=replace(REPLICA, versioned=False)), Asked(prefer="source"),
+            FOUND, "", "keeps no versions",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fail_back_is_refused_with_its_reason(world, asked, found, guard, said):
+    assert said in " ".join(plan_failback(world, asked, found, guard=guard).refusals)
+
+
+def test_a_fail_back_that_was_cut_off_after_the_switch_is_gone_on_with():
+    entries = [entry(1, "switched"), entry(2, "finished"), entry(3, "begun", "source", 2)]
+    roles = roles_of("artifacts", [*entries, entry(4, "switched", "source", 2)])
+    plan = plan_failback(replace(WORLD, roles=roles), Asked(), None)
+    assert kinds(plan) == ["PutMark", "PutMark", "Tell", "Conclude"]
+    assert plan.refusals == ()
