@@ -1,6 +1,7 @@
 """A bucket fails over to its replica, and back; both sides know, and nothing is lost unasked."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from drkeeper.errors import Refused
 from drkeeper.failover import insist_source_is_primary
 from drkeeper.failover.roles import read_mark, write_mark
 from drkeeper.lease import hold
+from drkeeper.wiring import create_vault
 
 
 def test_the_replica_becomes_primary_with_what_had_not_been_replicated(platform):
@@ -129,9 +131,36 @@ def test_what_would_be_left_behind_must_be_accepted(platform):
     put(platform.source, models__late="x")
     assert "1 objects of the source would be left behind" in platform.fail_over("--no-catch-up", code=4).err
     assert platform.roles().number == 0
+    assert platform.json("failover", "plan", "--no-catch-up", code=4)["loss"]["names"] == ["models/late"]
     platform.fail_over("--no-catch-up", "--accept-loss")
     assert "models/late" not in texts(platform.replica)
-    assert platform.roles().switched.loss.names == ("models/late",)
+    assert platform.roles().switched.loss.basis == "newest replication"
+
+
+def test_replicate_itself_refuses_while_the_replica_is_primary(platform):
+    platform.fail_over()
+    put(platform.source, models__a="written by somebody who does not know")
+    said = platform.run("replicate", "--system", "artifacts", code=4).err
+    assert "the replica is primary since" in said
+    assert texts(platform.replica)["models/a"] == "a1"
+
+
+def test_a_vault_whose_first_region_is_lost_serves_from_the_next(platform):
+    text = platform.policy_file.read_text()
+    regions = f"{{here: {{url: {platform.folder}/vault}}, there: {{url: {platform.folder}/other}}}}"
+    platform.policy_file.write_text(text.replace(f"{{here: {{url: {platform.folder}/vault}}}}", regions))
+    create_vault(platform.policy())
+    (platform.folder / "vault").rename(platform.folder / "lost")
+    platform.fail_over("--no-catch-up", "--accept-loss")
+    assert platform.roles().primary == "replica"
+    shutil.rmtree(platform.folder / "vault", ignore_errors=True)
+    (platform.folder / "lost").rename(platform.folder / "vault")
+    assert platform.roles().primary == "replica"
+    platform.fail_back()
+    roles = sorted(file.name for file in (platform.folder / "vault/failovers/artifacts/roles").iterdir())
+    assert roles == ["000004.json", "000005.json", "000006.json"]
+    platform.run("replicate")
+    assert len(list((platform.folder / "vault/failovers/artifacts/roles").iterdir())) == 6
 
 
 def test_the_guard_of_the_last_replication_stops_a_fail_over_too(platform):

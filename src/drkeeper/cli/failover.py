@@ -93,8 +93,8 @@ def run(
 ) -> None:
     """Make the replica primary: show the plan, ask, carry it out. Killed in between: run it again.
 
-    Exit codes: 3 roles are switched, and a hook failed; 4 refused, nothing changed; 11 somebody else switches or
-    replicates.
+    A source that half works is neither listed nor copied from with --no-catch-up --accept-loss. Exit codes: 3 roles
+    are switched, and a hook failed; 4 refused, nothing changed; 11 somebody else switches or replicates.
     """
     from drkeeper.failover.plan import Asked
     from drkeeper.failover.prepare import prepare_failover

@@ -53,8 +53,12 @@ class Prepared:
 
 
 def prepare_failover(place: Place, asked: Asked) -> Prepared:
-    """Look at both sides and plan. Changes nothing."""
-    world = look(Sides(place.pair), place.vault, compare=not asked.hooks_only, hooks=place.labels)
+    """Look at both sides and plan. Changes nothing.
+
+    A source that half works may not be listed within reason: whoever neither catches up nor minds a loss is spared it.
+    """
+    listed = not asked.hooks_only and (asked.catch_up or not asked.accept_loss)
+    world = look(Sides(place.pair), place.vault, compare=listed, hooks=place.labels)
     return Prepared(place, asked, plan_failover(world, asked))
 
 
