@@ -349,7 +349,7 @@ def test_of_two_at_once_one_is_told_and_the_account_is_kept_once(vault, pair, so
     for number in range(20):
         put(source, f"m/{number}")
     replicated(vault, pair)
-    real = proof_intact.next_stretch
+    real = proof_intact.ring_of
     began = []
 
     def meanwhile(*arguments):
@@ -358,7 +358,7 @@ def test_of_two_at_once_one_is_told_and_the_account_is_kept_once(vault, pair, so
             prove(vault, pair, "intact", share=0.5)
         return real(*arguments)
 
-    monkeypatch.setattr(proof_intact, "next_stretch", meanwhile)
+    monkeypatch.setattr(proof_intact, "ring_of", meanwhile)
     with pytest.raises(LeaseHeld):
         prove(vault, pair, "intact", share=0.5)
     prove(vault, pair, "intact", share=0.5)

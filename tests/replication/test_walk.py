@@ -8,9 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drkeeper.buckets.listed import Listed
+from drkeeper.replication import ring
 from drkeeper.replication import walk as walking
 from drkeeper.replication.rehash import Rehashed
-from drkeeper.replication.ring import FULL, length_of, next_stretch, place_of
+from drkeeper.replication.ring import FULL, length_of, place_of, ring_of
 from drkeeper.replication.walk import begun, first, leg_end, looked_again, moved
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -41,7 +42,8 @@ class Story:
         """So many notes are written; then the run is killed, in the middle of what comes next."""
         self.walk = begun(self.walk, share, self.now)
         while self.walk.left:
-            stretch = next_stretch(map(listed, self.keys), self.walk.cursor, leg_end(self.walk), self.most)
+            with ring_of(map(listed, self.keys), self.walk.cursor, leg_end(self.walk)) as objects:
+                stretch = objects.stretch(self.walk.cursor, self.most)
             if killed_after == 0:
                 return
             killed_after -= 1
@@ -111,11 +113,23 @@ def test_places_spread_evenly_and_never_change():
 @given(keys=KEYS, most=st.integers(1, 50), bounds=st.tuples(st.integers(0, FULL - 1), st.integers(1, FULL)))
 def test_a_stretch_leaves_nothing_out_before_its_end(keys, most, bounds):
     start, end = min(bounds), max(bounds)
-    stretch = next_stretch(map(listed, keys), start, end, most)
+    with ring_of(map(listed, keys), start, end) as objects:
+        stretch = objects.stretch(start, most)
     there = sorted((place_of(key), key) for key in keys if start <= place_of(key) < stretch.end)
     assert [(place, one.key) for place, one in stretch.objects] == there
     assert len(there) <= most
     assert stretch.end == end or len(there) == most
+
+
+def test_objects_of_one_place_are_not_torn_apart(monkeypatch):
+    monkeypatch.setattr(ring, "place_of", len)
+    with ring_of(map(listed, ["a", "bb", "cc", "dd", "eee"]), 0, FULL) as objects:
+        found = [objects.stretch(start, 2) for start in (0, 2, 3)]
+    assert [(each.end, [one.key for _, one in each.objects]) for each in found] == [
+        (2, ["a"]),
+        (3, ["bb", "cc", "dd"]),
+        (FULL, ["eee"]),
+    ]
 
 
 def outcome(key, state, etag="e", detail="why"):

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 
 from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
-from drkeeper.buckets.described import describe, is_multipart
+from drkeeper.buckets.described import describe
 from drkeeper.buckets.errors import BucketUnreachable, ObjectGone
-from drkeeper.buckets.listing import Listed, list_objects
+from drkeeper.buckets.listed import Listed, is_multipart
+from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.pacing import Pace
 from drkeeper.parallel import run_bounded
 from drkeeper.progress import Progress
 from drkeeper.replication.proof_records import Walk
 from drkeeper.replication.rehash import Rehashed, rehash
-from drkeeper.replication.ring import next_stretch
+from drkeeper.replication.ring import Stretch, ring_of
 from drkeeper.replication.walk import begun, leg_end, looked_again, moved, numbered
 
-STRETCH_OBJECTS = 50_000
-"""So many at a time are held in memory; the bucket is listed once for each such stretch."""
+STRETCH_OBJECTS = 5_000
+"""So many at a time are held in memory."""
 NOTED_OBJECTS = 500
 NOTED_SECONDS = 60.0
 THREADS = 8
@@ -66,7 +67,7 @@ class Walker:
             self._look_at_known(pool)
             self.walk = begun(self.walk, share, clock.now())
             while self.walk.left:
-                self._stretch(pool)
+                self._leg(pool)
 
     def look_again(self) -> None:
         """Look at what is known to be damaged only.
@@ -97,11 +98,20 @@ class Walker:
         again = [came for _, came in self._in_order(pool, enumerate(known))]
         self._write(looked_again(self.walk, again, clock.now()))
 
-    def _stretch(self, pool: ThreadPoolExecutor) -> None:
-        """The next objects, in the order of the ring; what comes before the cursor is done."""
+    def _leg(self, pool: ThreadPoolExecutor) -> None:
+        """What is left of the run, or of the circle: listed once, and read in the order of the ring."""
+        end = leg_end(self.walk)
         listed = _Counted(one for one in list_objects(self.bucket) if self.protected(one.key))
-        stretch = next_stretch(listed, self.walk.cursor, leg_end(self.walk), STRETCH_OBJECTS)
-        self.walk = self.walk.model_copy(update={"of_objects": listed.objects, "of_bytes": listed.size_bytes})
+        with ring_of(listed, self.walk.cursor, end) as ring:
+            self.walk = self.walk.model_copy(update={"of_objects": listed.objects, "of_bytes": listed.size_bytes})
+            while True:
+                stretch = ring.stretch(self.walk.cursor, STRETCH_OBJECTS)
+                self._stretch(pool, stretch)
+                if stretch.end >= end:
+                    return
+
+    def _stretch(self, pool: ThreadPoolExecutor, stretch: Stretch) -> None:
+        """What comes before the cursor is done."""
         places = [place for place, _ in stretch.objects]
         came: list[Rehashed] = []
         done = 0

@@ -8,7 +8,7 @@ from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import describe
 from drkeeper.buckets.errors import ObjectGone
-from drkeeper.buckets.listing import Listed, moment
+from drkeeper.buckets.listed import Listed, moment
 from drkeeper.buckets.reserved import protects
 from drkeeper.facts import Check
 from drkeeper.replication.difference import Lacking, Table, entry, is_same, lacking

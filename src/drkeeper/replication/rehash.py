@@ -6,9 +6,9 @@ from typing import Literal
 
 from drkeeper.buckets.bucket import RANGE_BYTES, Answer, Bucket
 from drkeeper.buckets.copying import SOURCE_ETAG
-from drkeeper.buckets.described import MD5_DIGITS, Described, described, is_multipart, time_at
+from drkeeper.buckets.described import MD5_DIGITS, Described, described, time_at
 from drkeeper.buckets.errors import BucketUnreachable, BytesDamaged, CallLacking, ObjectChanged, ObjectGone
-from drkeeper.buckets.listing import Listed
+from drkeeper.buckets.listed import Listed, is_multipart
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.parts import told_sizes
 from drkeeper.replication.yardstick import UNCHECKABLE, Yardstick, measured, yardstick_of

@@ -1,18 +1,29 @@
-"""The ring on which a bucket's keys lie, so that a part of them is looked at each time, and all of them in turn. Pure.
+"""The ring on which a bucket's keys lie, so that a part of them is looked at each time, and all of them in turn.
 
 A key's place is a hash of it: so every stretch of the ring holds about its share of every folder, old and new, and
 where a run goes on is one number, however many keys came and went meanwhile.
 """
 
 import hashlib
-import heapq
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from drkeeper.buckets.listing import Listed
+from drkeeper.buckets.listed import Listed
 
 FULL = 1 << 64
 """How long the ring is."""
+MIDDLE = FULL >> 1
+"""SQLite's integers have a sign."""
+SCHEMA = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -16384;
+CREATE TABLE listed (
+  place INTEGER, key TEXT, size INTEGER, etag TEXT, modified TEXT, class TEXT, PRIMARY KEY (place, key)
+) WITHOUT ROWID;
+"""
 KEYED_WITH = b"drkeeper verify"
 
 
@@ -40,24 +51,50 @@ class Stretch:
     end: int
 
 
-def next_stretch(listed: Iterable[Listed], start: int, end: int, most: int) -> Stretch:
-    """The first objects from `start` on, at most so many, and none at `end` or after it.
+class Ring:
+    """A part of a bucket's objects in the order of the ring: in a table that goes to disk where it is large.
+
+    Used in one thread. The table is private, lies in the folder for temporary files, and is gone when it is closed.
+    """
+
+    def __init__(self, database: sqlite3.Connection, end: int) -> None:
+        self._database = database
+        self._end = end
+
+    def stretch(self, start: int, most: int) -> Stretch:
+        """The first objects from `start` on, at most so many; those of one and the same place are not torn apart."""
+        rows = self._rows("place >= ? ORDER BY place, key LIMIT ?", start - MIDDLE, most + 1)
+        if len(rows) <= most:
+            return Stretch(rows, self._end)
+        end = rows[most][0]
+        kept = tuple(row for row in rows if row[0] < end)
+        if kept:
+            return Stretch(kept, end)
+        return Stretch(self._rows("place = ? ORDER BY key", end - MIDDLE), end + 1)
+
+    def _rows(self, where: str, *values: int) -> tuple[tuple[int, Listed], ...]:
+        query = f"SELECT place, key, size, etag, modified, class FROM listed WHERE {where}"  # noqa: S608 - ours alone
+        return tuple((place + MIDDLE, Listed(*fields)) for place, *fields in self._database.execute(query, values))
+
+
+@contextmanager
+def ring_of(listed: Iterable[Listed], start: int, end: int) -> Iterator[Ring]:
+    """The objects that lie from `start` on and before `end`.
 
     Args:
-        listed: In any order; gone through once, and never held in memory as a whole.
+        listed: In any order; gone through once.
         start: The first place.
         end: At most FULL.
-        most: Bounds the memory; objects at one and the same place are not torn apart.
     """
-    heap: list[tuple[int, str, Listed]] = []
-    for one in listed:
-        place = place_of(one.key)
-        if not start <= place < end:
-            continue
-        heapq.heappush(heap, (-place, one.key, one))
-        while len(heap) > most and heap[0][0] != -start:
-            end = -heapq.heappop(heap)[0]
-            while heap and heap[0][0] == -end:
-                heapq.heappop(heap)
-    objects = sorted(((-negative, one) for negative, _, one in heap), key=lambda each: (each[0], each[1].key))
-    return Stretch(tuple(objects), end)
+    with closing(sqlite3.connect("")) as database:
+        database.executescript(SCHEMA)
+        places = ((place_of(one.key), one) for one in listed)
+        database.executemany(
+            "INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (place - MIDDLE, one.key, one.size_bytes, one.etag, one.modified_at, one.storage_class)
+                for place, one in places
+                if start <= place < end
+            ),
+        )
+        yield Ring(database, end)
