@@ -191,6 +191,15 @@ def test_the_stream_holds_what_each_object_carries(regions):
     }  # fmt: skip
 
 
+def test_a_bucket_that_did_not_change_gives_the_very_same_bytes(regions):
+    for number in range(300):
+        regions.here.put(f"a/{number % 7}/{number}", b"x" * (number % 50) * 1000, x_amz_meta_b="1", x_amz_meta_a="2")
+    system = regions.system(sample_keys=0)
+    first, second = capture(system), capture(system)
+    assert first.bodies == second.bodies
+    assert len(set(first.bodies["inventory.jsonl"].splitlines())) == 300
+
+
 def test_without_details_no_object_is_asked_for(regions):
     from tests.buckets.faulty import faulty
 

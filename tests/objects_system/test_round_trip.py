@@ -141,6 +141,18 @@ def test_it_may_go_into_another_bucket_and_the_first_one_is_not_touched(regions,
     assert regions.here.contents() == damaged
 
 
+def test_where_the_bucket_with_its_whole_region_is_away_another_one_is_filled_from_the_replica(regions):
+    fill(regions.here)
+    before = regions.here.contents()
+    point = capture(regions.system())
+    regions.replicate()
+    other = Region.new(regions.there.server, versions=False)
+    away = regions.system(endpoint="http://127.0.0.1:9", retries=0)
+    place = regions.system().narrowed([], "")._options.model_copy(update={"replica": other.options})
+    restore(away.narrowed([], other.options.url, [place]), point)
+    assert other.contents() == before
+
+
 def test_a_prefix_of_a_bucket_is_a_bucket_of_its_own(regions):
     regions.here.put("other/keep", b"not ours")
     prefixed = Region(regions.here.server, regions.here.bucket.__class__(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from drkeeper.buckets.bucket import OK, Answer, Bucket
 from drkeeper.buckets.copying import SOURCE_ETAG
@@ -11,7 +12,10 @@ from drkeeper.buckets.many import Ask, Job, run_many
 from drkeeper.buckets.transport import NoAnswer
 from drkeeper.systems._objects.inventory import Details, Item, details_of
 
+R = TypeVar("R")
 NOT_FOUND = 404
+AHEAD = 2_000
+"""How many answers may wait for one that comes late."""
 WITH_CHECKSUMS = {"x-amz-checksum-mode": "ENABLED"}
 
 
@@ -46,7 +50,7 @@ class Seen:
 
 
 def look_at(bucket: Bucket, items: Iterable[Item], *, at_once: int, versions: bool = False) -> Iterator[Seen]:
-    """Ask about each object; answers as they come.
+    """Ask about each object; answers in the order of the items, so that two inventories of one bucket are equal.
 
     Args:
         bucket: Asked.
@@ -54,9 +58,20 @@ def look_at(bucket: Bucket, items: Iterable[Item], *, at_once: int, versions: bo
         at_once: How many requests may be under way.
         versions: Whether the items' versions are meant, and not what is present.
     """
-    jobs = (_look(bucket, item, item.version_id if versions else "") for item in items)
-    for outcome in run_many(jobs, lambda: at_once):
-        yield outcome if isinstance(outcome, Seen) else look(bucket, *outcome)
+    waiting: dict[int, Seen] = {}
+    given = 0
+
+    def jobs() -> Iterator[Job[tuple[int, Seen | tuple[Item, str]]] | None]:
+        for number, item in enumerate(items):
+            while number - given >= AHEAD:
+                yield None
+            yield _numbered(number, _look(bucket, item, item.version_id if versions else ""))
+
+    for number, outcome in run_many(jobs(), lambda: at_once):
+        waiting[number] = outcome if isinstance(outcome, Seen) else look(bucket, *outcome)
+        while given in waiting:
+            yield waiting.pop(given)
+            given += 1
 
 
 def look(bucket: Bucket, item: Item, version_id: str = "") -> Seen:
@@ -67,6 +82,10 @@ def look(bucket: Bucket, item: Item, version_id: str = "") -> Seen:
     except ObjectGone:
         return Seen(item)
     return Seen(item, one, tags)
+
+
+def _numbered(number: int, job: Job[R]) -> Job[tuple[int, R]]:
+    return number, (yield from job)
 
 
 def _look(bucket: Bucket, item: Item, version_id: str) -> Job[Seen | tuple[Item, str]]:

@@ -84,7 +84,8 @@ class Item:
 def details_of(one: Described, tags: dict[str, str]) -> Details:
     """What a HEAD and a look at the tags have told."""
     headers = {name: value for name, value in one.headers.items() if name not in {CONTENT_TYPE, STORAGE_CLASS}}
-    return Details(one.headers.get(CONTENT_TYPE, ""), headers, dict(one.metadata), tags, dict(one.checksums))
+    each = (dict(sorted(named.items())) for named in (headers, one.metadata, tags, one.checksums))
+    return Details(one.headers.get(CONTENT_TYPE, ""), *each)
 
 
 def item_of(one: Listed | Version) -> Item:
