@@ -20,6 +20,7 @@ SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16384;
+CREATE TABLE unordered (place INTEGER, key TEXT, size INTEGER, etag TEXT, modified TEXT, class TEXT);
 CREATE TABLE listed (
   place INTEGER, key TEXT, size INTEGER, etag TEXT, modified TEXT, class TEXT, PRIMARY KEY (place, key)
 ) WITHOUT ROWID;
@@ -90,11 +91,13 @@ def ring_of(listed: Iterable[Listed], start: int, end: int) -> Iterator[Ring]:
         database.executescript(SCHEMA)
         places = ((place_of(one.key), one) for one in listed)
         database.executemany(
-            "INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO unordered VALUES (?, ?, ?, ?, ?, ?)",
             (
                 (place - MIDDLE, one.key, one.size_bytes, one.etag, one.modified_at, one.storage_class)
                 for place, one in places
                 if start <= place < end
             ),
         )
+        # Sorted first: what is put into its place in a table that is not in memory costs a seek each.
+        database.execute("INSERT OR REPLACE INTO listed SELECT * FROM unordered ORDER BY place, key")
         yield Ring(database, end)
