@@ -71,6 +71,11 @@ def test_versioning_is_turned_on_in_both_and_a_second_run_changes_nothing(near, 
     assert {check.verdict for check in found(here, there, None).values()} == {"passed"}
 
 
+def test_a_profile_of_the_environment_is_no_matter_where_the_policy_gives_keys(here, there, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "of-somebody")
+    assert len(plan_setup(here, there, None).changes) == 2
+
+
 def test_a_plan_alone_changes_nothing(near, far, here, there):
     plan_setup(here, there, NativeOptions(role=ROLE, lock={"days": 3}))
     list(checks(here, there, NativeOptions(role=ROLE, lock={"days": 3}), system="artifacts"))

@@ -13,6 +13,8 @@ from drkeeper.buckets.options import BucketOptions
 from drkeeper.errors import PolicyInvalid, ToolMissing
 
 CONNECT_SECONDS = 10.0
+NO_PROFILE = {"profile": (None, None, None, None)}
+"""For a session of botocore: where it looks for a profile's name."""
 LACKING_CODES = frozenset({
     "NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "NotSupported", "501", "405",
     "BucketAlreadyOwnedByYou", "BucketAlreadyExists",
@@ -101,7 +103,8 @@ def _client(options: BucketOptions) -> Any:
         s3={"addressing_style": "virtual" if options.virtual_hosted or options.endpoint is None else "path"},
     )
     secret, token = options.secret_key, options.session_token
-    session = get_session()
+    # Where the policy gives keys, nobody asks for a profile that the environment names (AWS_PROFILE).
+    session = get_session(NO_PROFILE if secret else None)
     session.register_component("data_loader", _service_models())
     return session.create_client(
         "s3",
@@ -120,7 +123,7 @@ def _service_models() -> Any:
     """Of botocore's own files, read once a process: that takes half a second."""
     from botocore.session import get_session
 
-    return get_session().get_component("data_loader")
+    return get_session(NO_PROFILE).get_component("data_loader")
 
 
 def _ask(client: Any, url: str, call: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
