@@ -30,13 +30,14 @@ def command(settings: Settings, *, keep: bool, folder: Path | None) -> None:
     """
     import tempfile
 
-    from drkeeper.demo.stage import opened, require_extra
+    from drkeeper.demo.stage import opened, pass_proxies, require_extra
 
     require_extra()
     from drkeeper.demo.story import play
     from drkeeper.demo.telling import Telling
 
     settings.quiet_logging()
+    pass_proxies()
     where = folder or Path(tempfile.mkdtemp(prefix="drkeeper-demo-"))
     tell = Telling()
     with opened(where, keep=keep) as platform:

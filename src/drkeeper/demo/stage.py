@@ -4,6 +4,7 @@ Everything lies in one folder. East has PostgreSQL, Valkey, a bucket and a regio
 replica and the vault's other region. `feast/` (registry, offline store) stands for what lives in git.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from drkeeper.demo.customers import INSTALL_HINT
 from drkeeper.errors import Refused, SystemUnreachable, ToolMissing
 from drkeeper.sandbox import SandboxServer
 
-DATABASE, BUCKET = "mlflow", "artifacts"
+DATABASE = "mlflow"
+ARTIFACTS = "artifacts"  # the system, and its buckets
 S3_EAST, S3_WEST = "s3-east", "s3-west"
 VAULT_EAST, VAULT_WEST = "vault-east", "vault-west"
 EAST = ("postgres", "redis", S3_EAST)
@@ -116,7 +118,7 @@ class Platform:
         elif name == "redis":
             server = redis.start(folder, port=port)
         else:
-            server = objects.start(folder, bucket=BUCKET, port=port)
+            server = objects.start(folder, bucket=ARTIFACTS, port=port)
         self.servers[name] = server
         self._ports[name] = server.port
 
@@ -180,7 +182,7 @@ class Platform:
             east_port=self._ports[S3_EAST],
             west_port=self._ports[S3_WEST],
             database=DATABASE,
-            bucket=BUCKET,
+            bucket=ARTIFACTS,
             folder=self.folder,
             vault_east=VAULT_EAST,
             vault_west=VAULT_WEST,
@@ -231,6 +233,12 @@ def _clear(folder: Path) -> None:
             path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def pass_proxies() -> None:
+    """Have no proxy of our environment asked for servers on this machine; the demo's sub-processes inherit that."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
 
 
 def require_extra() -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from drkeeper import actions, artifacts, clock, recovery
 from drkeeper.demo.account import judged_rows, write_reports
 from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
-from drkeeper.demo.stage import BUCKET, EAST, KEY_FILE, POLICY_FILE, S3_EAST, S3_WEST, VAULT_EAST, Platform
+from drkeeper.demo.stage import ARTIFACTS, EAST, KEY_FILE, POLICY_FILE, S3_EAST, S3_WEST, VAULT_EAST, Platform
 from drkeeper.demo.telling import Telling
 from drkeeper.demo.worker import Worker, started
 from drkeeper.facts import Check, findings
@@ -91,7 +91,7 @@ class Story:
         self.tell.say(
             f"MLflow: {count(len(tracking['runs']), 'run')} in {count(len(tracking['experiments']), 'experiment')}, "
             f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion; "
-            f"{count(len(tracking['artifacts']), 'artifact')} in s3://{BUCKET}"
+            f"{count(len(tracking['artifacts']), 'artifact')} in s3://{ARTIFACTS}"
         )
         self.tell.say(f"Feast: features of {features['customers']:,} customers of a shop, served from Valkey")
 
@@ -177,8 +177,8 @@ class Story:
             f"and deletes its {spoiled['deleted']}"
         )
         prefix = str(spoiled["prefix"])
-        self.tell.command(f"drkeeper restore latest --system {BUCKET} --only {prefix} --overwrite --yes")
-        recovery.restore(recovery.prepare(self._policy, names=[BUCKET], only=[prefix], overwrite=True))
+        self.tell.command(f"drkeeper restore latest --system {ARTIFACTS} --only {prefix} --overwrite --yes")
+        recovery.restore(recovery.prepare(self._policy, names=[ARTIFACTS], only=[prefix], overwrite=True))
         self._judge([compare_champion(before, tracking.ask("champion"))])
 
     def _go_on_unprotected(self, sdks: Sdks) -> None:
@@ -268,7 +268,7 @@ class Story:
     def _sdks(self) -> Iterator[Sdks]:
         """Both SDKs, each in a new process."""
         servers, folder = self.platform.servers, self.platform.folder
-        tracking = {**servers["postgres"].options, "artifacts": f"s3://{BUCKET}"}
+        tracking = {**servers["postgres"].options, "artifacts": f"s3://{ARTIFACTS}"}
         env = self.platform.artifacts_environment
         with ExitStack() as stack:
             yield (
