@@ -77,7 +77,8 @@ def insist(places: Places, table: Table, silent: Iterable[str]) -> None:
         away = "".join(f"; {error}" for error in silent)
         raise Refused(
             f"{_number(lost)} of the point can be had from nowhere{away}: {names(lost)}; no object was touched",
-            hint="choose an older or newer point, leave those out with --only, or bring the replica back",
+            hint="choose an older or newer point, leave those out with --only, or bring the replica back; "
+            "objects in an archive class (GLACIER) have to be made readable there first",
         )
     changes = [f"{verb} {_number(count)} ({names(count)})" for verb, count in _destructive(table) if count.objects]
     if changes and versioning_of(places.target) != "Enabled":
