@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import get_args
 
 from drkeeper import __version__
+from drkeeper.bucket_metrics import BucketState, bucket_samples
 from drkeeper.catalog import LEVELS, Level, Proof, Standing, standing
 from drkeeper.facts import Severity, Verdict
 from drkeeper.gauges import Sample
@@ -62,6 +63,7 @@ class Known:
         drills: Of this policy, oldest first; the newest ones.
         drill_count: Of all.
         unreadable: Records that are damaged, by what they are.
+        buckets: Of the policy's systems of kind objects.
     """
 
     policy: str
@@ -76,6 +78,7 @@ class Known:
     drill_count: int = 0
     leases: Sequence[LeaseState] = ()
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    buckets: Sequence[BucketState] = ()
 
 
 def samples(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
@@ -103,6 +106,8 @@ def _all(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
     yield from _exposure(known, standings)
     yield Sample("drills", known.drill_count)
     yield from _drills(known.drills)
+    for bucket in known.buckets:
+        yield from bucket_samples(bucket)
 
 
 def _policy(known: Known) -> Iterator[Sample]:

@@ -6,9 +6,10 @@ Nothing here fails because a region or a record does: what could not be read is 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 from drkeeper import clock
+from drkeeper.bucket_metrics import BucketState
 from drkeeper.catalog import LEVELS, Proof
 from drkeeper.errors import DrkeeperError, FrameMissing, RecordCorrupt
 from drkeeper.facts import Facts
@@ -16,8 +17,10 @@ from drkeeper.lease import latest
 from drkeeper.metrics import RECOVERED, Known, LeaseState, RegionState
 from drkeeper.objectives import Promise, outcome_of
 from drkeeper.recovery_point import Record, RecoveryPoint
+from drkeeper.replication.proof_records import BucketLevel, BucketProof
+from drkeeper.replication.records import ReplicationRecord
 from drkeeper.report.record import DrillRecord
-from drkeeper.vault.layout import DRILLS, HEADER, LEASES, POINTS, PROOFS, point_id_of
+from drkeeper.vault.layout import BUCKET_PROOFS, DRILLS, HEADER, LEASES, POINTS, PROOFS, REPLICATIONS, point_id_of
 from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 
@@ -26,6 +29,9 @@ DRILLS_READ = 20
 """How far back a drill that recovered is looked for."""
 
 NAMES: tuple[str, ...] = LEVELS
+BUCKETS = "objects"
+"""The kind of systems that have a replica."""
+BUCKET_LEVELS: tuple[BucketLevel, ...] = get_args(BucketLevel)
 R = TypeVar("R", bound=Record)
 
 
@@ -51,6 +57,8 @@ class Observer:
         self._points: _Records[RecoveryPoint] = _Records(RecoveryPoint, _without_facts)
         self._proofs: _Records[Proof] = _Records(Proof)
         self._drills: _Records[DrillRecord] = _Records(DrillRecord)
+        self._copies: _Records[ReplicationRecord] = _Records(ReplicationRecord)
+        self._bucket_proofs: _Records[BucketProof] = _Records(BucketProof)
 
     def observe(self, now: datetime) -> Known:
         """Ask every region, and read what is new."""
@@ -92,6 +100,7 @@ class Observer:
                 "proof": len(self._proofs.damaged),
                 "drill": len(self._drills.damaged),
             },
+            buckets=self._buckets(vault) if BUCKETS in self._systems.values() else (),
         )
 
     def _proofs_of(self, vault: Vault, point_id: str, keys: Iterable[str]) -> tuple[Proof, ...]:
@@ -108,6 +117,31 @@ class Observer:
                 if outcome_of(record) in RECOVERED:
                     break
         return found[::-1]
+
+    def _buckets(self, vault: Vault) -> list[BucketState]:
+        copy_keys = vault.record_keys(REPLICATIONS)
+        proof_keys = vault.record_keys(BUCKET_PROOFS)
+        names = [name for name, kind in self._systems.items() if kind == BUCKETS]
+        states = [self._bucket(vault, name, copy_keys, proof_keys) for name in names]
+        self._copies.forget_all_but(copy_keys)
+        self._bucket_proofs.forget_all_but(proof_keys)
+        return states
+
+    def _bucket(self, vault: Vault, system: str, copy_keys: Sequence[str], proof_keys: Sequence[str]) -> BucketState:
+        """Copies back to the newest that copied everything, and the newest proof of each level."""
+        newest = complete = None
+        for key in reversed([key for key in copy_keys if key.startswith(f"{REPLICATIONS}{system}/")]):
+            record = self._copies.one(vault, key)
+            if record is None or record.dry_run:
+                continue
+            newest = newest or record
+            if record.complete:
+                complete = record
+                break
+        own = [key for key in proof_keys if key.startswith(f"{BUCKET_PROOFS}{system}/")]
+        latest = (max((key for key in own if key.endswith(f"-{level}.json")), default="") for level in BUCKET_LEVELS)
+        found = (self._bucket_proofs.one(vault, key) for key in latest if key)
+        return BucketState(system, newest, complete, [proof for proof in found if proof is not None])
 
 
 def needed_proofs(keys: Iterable[str], read: Callable[[str], Proof | None]) -> tuple[Proof, ...]:
