@@ -12,6 +12,7 @@ from drkeeper import clock
 from drkeeper.buckets.answers import PASSING, THROTTLING, error_of, wait_seconds
 from drkeeper.buckets.credentials import credentials_for
 from drkeeper.buckets.errors import BucketUnreachable, BytesDamaged, ObjectChanged
+from drkeeper.buckets.memory import return_large_blocks
 from drkeeper.buckets.options import BucketOptions
 from drkeeper.buckets.signing import Signer
 from drkeeper.buckets.transport import NoAnswer, Reply, Transport, Upload
@@ -144,6 +145,8 @@ class Bucket:
             ObjectChanged: It is not that object any more; blocks may have been given out.
             BytesDamaged: Less came than was asked for.
         """
+        if size_bytes - start >= RANGE_BYTES:
+            return_large_blocks()
         query = {"versionId": version_id} if version_id else {}
         condition = {"if-match": f'"{etag}"'} if etag else {}
         for first in range(start, size_bytes, RANGE_BYTES):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from html import escape, unescape
 from re import DOTALL
 from re import compile as pattern
@@ -140,5 +141,6 @@ def time_at(bucket: Bucket) -> datetime:
     return _http_time(bucket.request("HEAD").headers.get("date", ""))
 
 
+@lru_cache(1024)
 def _http_time(text: str) -> datetime:
     return parsedate_to_datetime(text).astimezone(UTC) if text else datetime.min.replace(tzinfo=UTC)
