@@ -5,7 +5,6 @@ import shutil
 import threading
 
 import pytest
-from tests.buckets.regions import bucket_at
 from tests.failover.platform import Platform, delete, everything, let_a_second_pass, put, texts
 
 from drkeeper.buckets.reserved import ROLE
@@ -328,37 +327,6 @@ def test_without_versions_nothing_is_deleted_and_no_conflict_can_be_decided(tmp_
     put(platform.source, c="c2")
     platform.fail_back()
     assert texts(platform.source) == {"a": "a2", "b": "b1", "c": "c2"}
-
-
-def test_objects_in_parts_come_back_in_their_parts(platform):
-    platform.fail_over()
-    client = platform.far.client()
-    upload = client.create_multipart_upload(Bucket=platform.replica.name, Key="models/large")["UploadId"]
-    parts = [
-        client.upload_part(
-            Bucket=platform.replica.name, Key="models/large", UploadId=upload, PartNumber=number, Body=body
-        )["ETag"]
-        for number, body in ((1, b"x" * (5 << 20)), (2, b"y" * 1000))
-    ]
-    client.complete_multipart_upload(
-        Bucket=platform.replica.name, Key="models/large", UploadId=upload,
-        MultipartUpload={"Parts": [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(parts, 1)]},
-    )  # fmt: skip
-    platform.fail_back()
-    assert platform.source.request("HEAD", "models/large").headers["etag"].endswith('-2"')
-    assert "same" not in platform.run("failover", "plan", "--no-catch-up").err
-
-
-def test_buckets_of_one_server_are_reconciled_too(tmp_path, near, capfd, monkeypatch):
-    """It copies by itself, and gives parts that it copied ETags of its own."""
-    platform = Platform(tmp_path, near, near, capfd)
-    for name, value in platform.environment.items():
-        monkeypatch.setenv(name, value)
-    put(platform.source, a="a1")
-    platform.fail_over()
-    put(platform.replica, a="a2", b="b1")
-    platform.fail_back()
-    assert texts(bucket_at(near, platform.source.name)) == {"a": "a2", "b": "b1"}
 
 
 def test_records_of_roles_are_json_that_says_who_and_why(platform):

@@ -165,12 +165,16 @@ def _same(key: str, here: Seen, there: Seen, parting: Parting) -> bool:
         return False
     if here.etag == there.etag or parting.brought.get(key) == (there.etag, here.etag):
         return True
-    if not (here.in_parts or there.in_parts):
-        return False
     if there.etag == here.stands_for or here.etag == there.stands_for:
         return True
+    return _copied_before(here, there, parting)
+
+
+def _copied_before(here: Seen, there: Seen, parting: Parting) -> bool:
+    """Whether a version of the same size is the copy of an object in parts: both from before, the copy no older."""
+    ahead = parting.source_at - parting.replica_at
     before = here.modified_at < parting.source_at and there.modified_at < parting.replica_at
-    return before and there.modified_at >= here.modified_at
+    return before and (here.in_parts or there.in_parts) and there.modified_at + ahead >= here.modified_at
 
 
 def _was_at_replica(here: Seen, replica: Sequence[Seen], parting: Parting) -> bool:
@@ -178,7 +182,7 @@ def _was_at_replica(here: Seen, replica: Sequence[Seen], parting: Parting) -> bo
     for each in replica:
         if each.is_marker or each.size_bytes != here.size_bytes:
             continue
-        if each.etag in {here.etag, here.stands_for} or each.stands_for == here.etag:
+        if each.etag in {here.etag, here.stands_for} or _copied_before(here, each, parting):
             return True
     return _replicated(here, parting)
 
