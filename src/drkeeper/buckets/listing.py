@@ -128,7 +128,9 @@ def _percent_decoded(value: bytes) -> str:
 
 
 def _etag(value: bytes) -> str:
-    return unescape(value.decode()).strip('"')
+    """Nothing but quotes is escaped in one, in either way: to unescape in general took half of a listing's time."""
+    text = value.decode().replace("&#34;", "").replace("&quot;", "")
+    return unescape(text).strip('"') if "&" in text else text.strip('"')
 
 
 def _insist_whole(bucket: Bucket, body: bytes, end: bytes) -> None:
