@@ -68,7 +68,7 @@ command.add_command(setup)
 
 
 def _once(settings: Settings, policy: "Policy", systems: tuple[str, ...], how: "Copying", output: Output) -> None:
-    from drkeeper import actions, artifacts
+    from drkeeper import artifacts
     from drkeeper.wiring import open_vault
 
     pairs = artifacts.pairs(policy, systems)
@@ -76,6 +76,8 @@ def _once(settings: Settings, policy: "Policy", systems: tuple[str, ...], how: "
     sent: list[Row] = []
     with working(settings) as work:
         if not systems and not how.dry_run:
+            from drkeeper import actions
+
             copied = actions.copy_points(policy, wait_seconds=how.wait_seconds, progress=work.progress)
             regions = [
                 {
