@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import report_examples
+from bucket_examples import bucket_state
 from drkeeper import catalog
-from drkeeper.bucket_metrics import BucketState
 from drkeeper.catalog import LEVELS, Proof, standing
 from drkeeper.errors import UsageInvalid, VaultUnreachable
 from drkeeper.exporter import CONNECTIONS_MAX, exposition, look, serving
@@ -30,8 +30,8 @@ from drkeeper.lease import hold
 from drkeeper.metrics import Known, LeaseState, RegionState, samples
 from drkeeper.observation import Observer, needed_proofs
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
-from drkeeper.replication.proof_records import BucketProof, Coverage, RegionProof, keep_proof
-from drkeeper.replication.records import ReplicationRecord, keep_record
+from drkeeper.replication.proof_records import keep_proof
+from drkeeper.replication.records import keep_record
 from drkeeper.report.record import Objectives
 from drkeeper.vault.store import StoreOptions, open_store
 from drkeeper.vault.vault import Vault
@@ -350,26 +350,8 @@ def test_a_lease_is_held_since_or_free():
     assert gauges.get("lease_acquired_timestamp_seconds", lease="restore") is None
 
 
-def bucket_state(*, verdict="passed", covered=30, all_since=None, complete=True):
-    copied = ReplicationRecord(
-        system="artifacts", source_url="s3://a", replica_url="s3://b", started_at=ago(hours=1), as_of=ago(hours=1),
-        elapsed_seconds=1, complete=complete, source_objects=40, source_bytes=1, replica_objects=40, new=0,
-        overwritten=0, copied_bytes=0, deleted=0, waiting=0, gone=0, failed=2, behind_seconds=90,
-    )  # fmt: skip
-    coverage = Coverage(
-        since=ago(days=3), until=ago(days=1), ring=0.7, objects=covered, size_bytes=1, of_objects=40, of_bytes=1,
-        all_since=all_since,
-    )  # fmt: skip
-    regions = [
-        RegionProof(region="source", url="s3://a", verdict="passed", coverage=coverage),
-        RegionProof(region="replica", url="s3://b", verdict=verdict, failed=2 * (verdict == "failed")),
-    ]
-    proof = BucketProof(system="artifacts", level="intact", at=ago(hours=2), elapsed_seconds=1, regions=tuple(regions))
-    return BucketState("artifacts", copied, copied if complete else None, [proof])
-
-
 def test_a_bucket_says_how_far_its_replica_is_and_what_was_re_hashed():
-    gauges = gauges_of(known(buckets=[bucket_state(verdict="failed", complete=False)]))
+    gauges = gauges_of(known(buckets=[bucket_state(ago(hours=1), verdict="failed", complete=False)]))
     assert gauges.get("bucket_replica_behind_seconds", system="artifacts") == 90
     assert gauges.get("bucket_replica_failed_objects", system="artifacts") == 2
     assert gauges.get("bucket_replica_as_of_timestamp_seconds") is None
@@ -378,19 +360,19 @@ def test_a_bucket_says_how_far_its_replica_is_and_what_was_re_hashed():
     assert gauges.get("bucket_damaged_objects", region="replica") == 2
     assert gauges.get("bucket_rehashed_ratio", region="source") == 0.75
     assert gauges.get("bucket_rehashed_since_timestamp_seconds") is None
-    whole = gauges_of(known(buckets=[bucket_state(all_since=ago(days=30))]))
+    whole = gauges_of(known(buckets=[bucket_state(ago(hours=1), all_since=ago(days=30))]))
     assert whole.get("bucket_replica_as_of_timestamp_seconds", system="artifacts") == ago(hours=1).timestamp()
     assert whole.get("bucket_rehashed_since_timestamp_seconds", region="source") == ago(days=30).timestamp()
 
 
 def test_a_region_of_a_bucket_that_was_not_checked_has_not_passed():
-    gauges = gauges_of(known(buckets=[bucket_state(verdict="not checked")]))
+    gauges = gauges_of(known(buckets=[bucket_state(ago(hours=1), verdict="not checked")]))
     assert gauges.get("bucket_proof_passed", region="replica") == 0
 
 
 def test_records_of_buckets_are_read_back_to_the_newest_complete_run(tmp_path):
     vault = Vault.create({"near": open_store(StoreOptions(url=str(tmp_path / "near")))})
-    state = bucket_state()
+    state = bucket_state(ago(hours=1))
     for hours, complete in ((4, True), (3, True), (2, False)):
         at = ago(hours=hours)
         keep_record(vault, state.newest.model_copy(update={"started_at": at, "as_of": at, "complete": complete}))
@@ -409,7 +391,7 @@ def everything():
         proofs={whole.point_id: [proof(whole.point_id, "usable", ago(minutes=5), near="passed", far="passed")]},
         drills=[report_examples.good()],
         leases=[LeaseState("write", held=True, since=ago(minutes=1))],
-        buckets=[bucket_state(all_since=ago(days=30))],
+        buckets=[bucket_state(ago(hours=1), all_since=ago(days=30))],
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from artifacts import buckets
 from details import drills, sizes, vault
 from overview import exposure, now, proof
 from panels import SOURCE, Board, Json
@@ -12,7 +13,7 @@ FILE = Path(__file__).parent.parent / "chart/files/drkeeper.dashboard.json"
 
 def dashboard() -> Json:
     board = Board()
-    for part in (now, exposure, proof, drills, sizes, vault):
+    for part in (now, exposure, proof, drills, sizes, buckets, vault):
         part(board)
     return {
         "uid": "drkeeper",

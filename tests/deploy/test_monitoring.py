@@ -24,6 +24,7 @@ from tests.deploy.test_chart import validate
 
 import alerting_examples
 import report_examples
+from bucket_examples import bucket_state
 from drkeeper import catalog, clock
 from drkeeper.cli.root import SUMMARIES, root
 from drkeeper.exporter import exposition, look, observer, serving
@@ -31,6 +32,8 @@ from drkeeper.gauges import GAUGES, PREFIX
 from drkeeper.lease import hold
 from drkeeper.policy import load_policy
 from drkeeper.recovery_point import SystemRecord
+from drkeeper.replication.proof_records import keep_proof
+from drkeeper.replication.records import keep_record
 from drkeeper.wiring import create_vault
 from vault_examples import HeldLease, write_point
 
@@ -195,6 +198,7 @@ name: shop
 systems:
   mlflow-db: {{kind: redis, host: 127.0.0.1, port: 1}}
   feast-online: {{kind: redis, host: 127.0.0.1, port: 1}}
+  artifacts: {{kind: objects, url: s3://models, replica: {{url: s3://models-far, region: eu-west-1}}}}
 vault:
   regions:
     near: {{url: {folder}/near}}
@@ -222,7 +226,7 @@ def policy(tmp_path):
                 streams=template.systems[0].streams,
                 capture_seconds=2,
             )
-            for name, kind in (("mlflow-db", "postgres"), ("feast-online", "redis"))
+            for name, kind in (("mlflow-db", "postgres"), ("feast-online", "redis"), ("artifacts", "objects"))
         )
         with vault.writing(HeldLease()) as writer:
             point = writer.commit(
@@ -236,6 +240,10 @@ def policy(tmp_path):
         )
     record = report_examples.good(policy="shop", ended_at=now - timedelta(days=1))
     vault.create_record("drills/20260301T000000Z-1.json", record)
+    bucket = bucket_state(now - timedelta(minutes=5), all_since=now - timedelta(days=30))
+    keep_record(vault, bucket.newest)
+    for proof in bucket.proofs:
+        keep_proof(vault, proof)
     with hold(vault.primary, ttl_seconds=600):
         yield policy
 
