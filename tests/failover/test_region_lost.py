@@ -72,6 +72,11 @@ def test_a_lost_region_costs_a_switch_and_its_return_loses_nothing(region, tmp_p
     assert outcome["elapsed_seconds"] < 10
     assert program.phases() == ["before", "after"]
     assert read_mark(platform.replica).role == "primary"
+    seen = platform.roles().switched.sides
+    assert [(seen[side].reachable, seen[side].url) for side in ("source", "replica")] == [
+        (False, platform.source.url),
+        (True, platform.replica.url),
+    ]
 
     # Work goes on at the replica; nothing goes back while the source is away.
     put(platform.replica, models__a="a2", models__new="n1")
@@ -117,6 +122,13 @@ def test_a_replica_that_does_not_answer_is_not_made_primary(platform):
     assert f"the replica {platform.replica.url} does not answer" in platform.fail_over(code=4).err
     assert "replica.reachable" in platform.run("failover", "test", code=5).err
     assert platform.roles().number == 0
+
+
+def test_the_hooks_of_the_runbook_can_stand_in_a_policy(platform, monkeypatch):
+    monkeypatch.setenv("DEPLOY_TOKEN", "hunter2")
+    with platform.policy_file.open("a") as file:
+        file.write(code_blocks(RUNBOOK, "yaml")[0])
+    assert platform.json("failover", "plan")["steps"][0]["hooks"] == ["point-consumers-to", "https://deploy.example"]
 
 
 def test_the_commands_of_the_runbook_work_as_they_stand(platform):

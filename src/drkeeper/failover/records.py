@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from drkeeper.recovery_point import Record
 
@@ -44,6 +44,15 @@ class Loss(Record):
     names: tuple[str, ...] = ()
 
 
+class SideSeen(Record):
+    """A side as it was found when roles were switched."""
+
+    url: str
+    reachable: bool
+    versioned: bool
+    error: str = ""
+
+
 class Entry(Record):
     """One entry.
 
@@ -55,6 +64,7 @@ class Entry(Record):
         token: Of the lease under which it was written.
         source_at: With "switched": the time by that endpoint's own clock; None where it did not answer.
         replicated_until: With "switched": what the source held by then (by its clock) is at the replica.
+        sides: With "switched": both, as they were found.
         marked: With "finished": the sides whose mark says so.
     """
 
@@ -71,6 +81,7 @@ class Entry(Record):
     source_at: AwareDatetime | None = None
     replica_at: AwareDatetime | None = None
     replicated_until: AwareDatetime | None = None
+    sides: dict[Side, SideSeen] = Field(default_factory=dict)
     loss: Loss | None = None
     told: tuple[Told, ...] = ()
     marked: tuple[Side, ...] = ()

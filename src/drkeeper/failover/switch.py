@@ -21,7 +21,7 @@ from drkeeper.buckets.reserved import PROBE
 from drkeeper.errors import DrkeeperError, Interrupted, LeaseLost, Refused, VerificationFailed
 from drkeeper.failover import roles
 from drkeeper.failover.reconciling import Reconciler
-from drkeeper.failover.records import Entry, Event, RoleMark, Side, Told
+from drkeeper.failover.records import Entry, Event, RoleMark, Side, SideSeen, Told
 from drkeeper.failover.sides import Sides, replications
 from drkeeper.failover.steps import (
     CatchUp,
@@ -30,6 +30,7 @@ from drkeeper.failover.steps import (
     Prove,
     PutMark,
     Reconcile,
+    SideState,
     Step,
     SwitchPlan,
     Tell,
@@ -192,6 +193,7 @@ class Switch:
             source_at=times["source"],
             replica_at=times["replica"],
             replicated_until=found.complete_as_of if found else None,
+            sides={side: _seen(self.plan.side(side)) for side in ("source", "replica")},
             loss=self.plan.loss,
         )
         self._declared = True
@@ -269,6 +271,10 @@ def _prove(bucket: Bucket) -> None:
     if bucket.request("GET", PROBE).body != written:
         raise VerificationFailed(f"{bucket.url} does not give back what was written to it")
     bucket.request("DELETE", PROBE)
+
+
+def _seen(side: SideState) -> SideSeen:
+    return SideSeen(url=side.url, reachable=side.reachable, versioned=side.versioned, error=side.error)
 
 
 def _let_it_tick(bucket: Bucket) -> None:
