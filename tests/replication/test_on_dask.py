@@ -214,7 +214,7 @@ def test_where_no_piece_can_be_brought_the_run_ends_with_the_reason(cluster, sou
 
 def test_a_run_that_is_told_to_stop_or_loses_its_lease_stops_its_workers_and_is_gone_on_with(cluster, source, replica):
     fill(source, 40_000)
-    pair = slow(pair_of(source, replica))
+    pair = slow(pair_of(source, replica), SLOW // 3)
     stop = threading.Event()
 
     def run():
@@ -305,3 +305,12 @@ def test_keys_are_counted_by_folders_on_workers_as_one_machine_would(cluster, so
     whole = count_folders(listed_keys(copier, protects()))
     assert counted.counts() == whole.counts()
     assert cut(counted, 10) == cut(whole, 10)
+
+
+def test_the_rate_is_that_of_all_workers_together(cluster, source, replica):
+    fill(source, 40_000, folders=range(3))
+    bring(cluster, pair_of(source, replica), dry_run=True)
+    began = time.monotonic()
+    bring(cluster, slow(pair_of(source, replica), 1_000_000))
+    # Three million bytes, less what each worker may take at once when it begins.
+    assert time.monotonic() - began > 2

@@ -58,8 +58,9 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
     worker stops, since the lease may soon be somebody else's.
     """
 
-    def __init__(self, name: str, pair: Pair, *, dry_run: bool, silent_seconds: float) -> None:
+    def __init__(self, name: str, pair: Pair, *, dry_run: bool, silent_seconds: float, workers: int) -> None:
         self.name = name
+        self._workers = workers
         self._silent_seconds = silent_seconds
         self._pair = pair
         self._dry_run = dry_run
@@ -74,6 +75,7 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
         self._beat = -1
         self._heard_at = clock.monotonic_seconds()
         self._copier = self._pair.copier()
+        self._share(self._workers)
         self._listening = asyncio.get_running_loop().create_task(self._listen())
         self.is_ready = True
 
@@ -155,11 +157,14 @@ class BucketPass(WorkerPlugin):  # type: ignore[misc]
     def _heed(self, told: dict[str, Any] | None) -> None:
         if told and told["beat"] != self._beat:
             self._beat, self._heard_at = told["beat"], clock.monotonic_seconds()
-            rate = self._pair.rate_bytes_per_second
-            self._copier.pace.cap(None if rate is None else rate / max(1, told["workers"]))
+            self._share(told["workers"])
             self._stop.clear()
         if (told and told["stop"]) or self._silent_for() > self._silent_seconds:
             self._stop.set()
+
+    def _share(self, workers: int) -> None:
+        rate = self._pair.rate_bytes_per_second
+        self._copier.pace.cap(None if rate is None else rate / max(1, workers))
 
     def _silent_for(self) -> float:
         return clock.monotonic_seconds() - self._heard_at

@@ -113,7 +113,9 @@ def _begun(client: Any, run: Run, what: str, silent_seconds: float, task: str = 
     ours.beat()
     client.subscribe_topic(TOPIC, ours.told)
     try:
-        plugin = BucketPass(ours.name, run.pair, dry_run=run.dry_run, silent_seconds=silent_seconds)
+        plugin = BucketPass(
+            ours.name, run.pair, dry_run=run.dry_run, silent_seconds=silent_seconds, workers=ours.workers
+        )
         client.register_plugin(plugin, name=ours.name)
         yield ours
     finally:
@@ -129,6 +131,7 @@ class _Pass:
 
     Attributes:
         name: Of the workers' plugin, and what the tasks' keys begin with.
+        workers: How many there were when we last looked.
     """
 
     client: Any
@@ -142,7 +145,7 @@ class _Pass:
     _brought: int = 0
     _unfinished: int = 0
     _beats: int = 0
-    _workers: int = 0
+    workers: int = 0
     _beat_at: float = float("-inf")
     _worked_at: float = field(default_factory=clock.monotonic_seconds)
 
@@ -195,13 +198,12 @@ class _Pass:
         if now - self._beat_at < self.beat_seconds:
             return
         try:
-            workers = len(self.client.nthreads())
-            self._tell(workers=workers)
+            self.workers = len(self.client.nthreads())
+            self._tell()
         except (OSError, ValueError, CancelledError) as error:
             raise DaskUnreachable(f"{self._system}: the Dask scheduler is gone", hint=AGAIN) from error
         self._beat_at = now
-        self._workers = workers
-        if workers:
+        if self.workers:
             self._worked_at = now
         elif now - self._worked_at > WORKERLESS_SECONDS:
             raise DaskUnreachable(f"{self._system}: the last Dask worker is gone", hint=AGAIN)
@@ -218,7 +220,7 @@ class _Pass:
             return
         self._tell(stop=True)
         give_up_at = clock.monotonic_seconds() + STOP_SECONDS
-        while self._waiting and self._workers and clock.monotonic_seconds() < give_up_at:
+        while self._waiting and self.workers and clock.monotonic_seconds() < give_up_at:
             with suppress(Empty):
                 self._waiting.pop(self._ended.get(timeout=TICK_SECONDS).key, None)
         if self._waiting:
@@ -230,9 +232,9 @@ class _Pass:
     def _system(self) -> str:
         return self.run.pair.system
 
-    def _tell(self, *, workers: int = 1, stop: bool = False) -> None:
+    def _tell(self, *, stop: bool = False) -> None:
         self._beats += 1
-        self.client.set_metadata([self.name], {"beat": self._beats, "workers": workers, "stop": stop})
+        self.client.set_metadata([self.name], {"beat": self._beats, "workers": self.workers, "stop": stop})
 
     def _submit(self, work: Callable[..., Any], bundle: tuple[Any, ...], tries: int) -> None:
         number = self._submitted
