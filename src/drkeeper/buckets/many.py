@@ -74,9 +74,9 @@ class _Crowd(Generic[R]):
                 raise Interrupted("interrupted")
             self._fill()
             if self._running:
-                self._multi.select(WAIT_SECONDS if not self._results else 0)
-                self._multi.perform()
-                self._collect()
+                self._multi.perform()  # what was added begins here: before the wait, not after it
+                if not self._collect():
+                    self._multi.select(WAIT_SECONDS)
             elif self._more and not self._results:
                 stop.wait(IDLE_SECONDS)  # those who give out jobs have none just now
             yield from self._results
@@ -102,9 +102,12 @@ class _Crowd(Generic[R]):
                 return
             self._go_on(job, lambda job=job: next(job))  # type: ignore[misc]
 
-    def _collect(self) -> None:
+    def _collect(self) -> bool:
+        """Take what has ended; whether there was any."""
+        ended = False
         while True:
             left, well, failed = self._multi.info_read()
+            ended = ended or bool(well or failed)
             for handle in well:
                 job, ask, exchange = self._take(handle)
                 reply = exchange.reply(handle)
@@ -118,7 +121,7 @@ class _Crowd(Generic[R]):
                 error = NoAnswer(text or f"libcurl error {code}")
                 self._go_on(job, lambda job=job, error=error: job.throw(error))  # type: ignore[misc]
             if not left:
-                return
+                return ended
 
     def _take(self, handle: Any) -> tuple[Job[R], Ask, Exchange]:
         self._multi.remove_handle(handle)
