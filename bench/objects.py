@@ -64,6 +64,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # Without TLS nobody needs it, and rclone 1.60 does not start with it.
     os.environ.pop("AWS_CA_BUNDLE", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as the Makefile has it: compiled modules are kept
     amounts, rounds = (QUICK, 1) if arguments.quick else (FULL, arguments.rounds)
     began = time.monotonic()
     HERE.joinpath("data").mkdir(exist_ok=True)
