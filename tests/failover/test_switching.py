@@ -37,7 +37,7 @@ def test_what_was_written_and_deleted_meanwhile_comes_back(platform):
     plan = platform.json("failback", "--dry-run")
     assert plan["reconciliation"] == {
         "source_objects": 3, "same": 1, "copies": 2, "copy_bytes": 4, "overwrites": 1, "deletions": 1,
-        "kept": {}, "conflicts": [], "conflict_count": 0,
+        "kept": {}, "conflicts": [], "conflict_count": 0, "decided": [],
     }  # fmt: skip
     assert texts(platform.source) == {"models/a": "a1", "models/b": "b1", "models/c": "c1"}
     platform.fail_back()
@@ -241,7 +241,9 @@ def test_conflicts_are_reported_with_both_versions_and_nothing_is_overwritten(pl
 
 def test_the_replica_may_be_preferred_and_the_sources_versions_stay(platform):
     conflicting(platform)
-    platform.fail_back("--prefer", "replica")
+    found = platform.json("failback", "--dry-run", "--prefer", "replica")["reconciliation"]
+    assert (found["conflict_count"], len(found["decided"])) == (0, 3)
+    assert "the replica's was preferred" in platform.fail_back("--prefer", "replica").err
     assert texts(platform.source) == {"models/a": "a-replica", "models/b": "b1", "models/only": "r"}
     assert texts(platform.source) == texts(platform.replica)
     digests = {each[3] for each in everything(platform.source) if each[0] == "models/a"}

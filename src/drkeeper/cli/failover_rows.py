@@ -70,9 +70,11 @@ def show_plan(plan: SwitchPlan, stream: TextIO) -> None:
     if plan.steps:
         stream.write("\n")
         show(explain(plan), "table", STEP_COLUMNS, stream=stream)
-    if plan.reconciliation is not None and plan.reconciliation.conflicts:
+    found = plan.reconciliation
+    if found is not None and (found.conflicts or found.decided):
         stream.write("\n")
-        show([_conflict(each) for each in plan.reconciliation.conflicts], "table", CONFLICT_COLUMNS, stream=stream)
+        rows = [_conflict(each) for each in (*found.conflicts, *found.decided)]
+        show(rows, "table", CONFLICT_COLUMNS, stream=stream)
     stream.writelines(f"warning: {words}\n" for words in plan.warnings)
     stream.writelines(f"refused: {words}\n" for words in plan.refusals)
     stream.write("\n")

@@ -58,6 +58,7 @@ class Decision:
     Attributes:
         source: What stands there now; None: nothing.
         replica: The same of the replica.
+        preferred: Whose object counts; None where that was no question.
     """
 
     key: str
@@ -65,6 +66,7 @@ class Decision:
     why: str = ""
     source: Seen | None = None
     replica: Seen | None = None
+    preferred: Prefer | None = None
 
     @property
     def overwrites(self) -> bool:
@@ -102,12 +104,13 @@ def resolve(decision: Decision, prefer: Prefer | None, *, source_versioned: bool
     """A decision as it is carried out: conflicts as they were decided, no deletion where nothing would be kept."""
     verdict: Verdict = decision.verdict
     why = decision.why
+    preferred = prefer if verdict == "conflict" else None
     if verdict == "conflict" and prefer is not None:
         why = f"{why}; the {prefer}'s was preferred"
         verdict = "keep" if prefer == "source" else "copy" if decision.replica else "delete"
     if verdict == "delete" and not source_versioned:
         verdict, why = "keep", "deleted at the replica; the source keeps no versions, so nothing is deleted there"
-    return Decision(decision.key, verdict, why, decision.source, decision.replica)
+    return Decision(decision.key, verdict, why, decision.source, decision.replica, preferred)
 
 
 def _both(key: str, here: Seen, there: Seen, replica: Sequence[Seen], parting: Parting) -> tuple[Verdict, str]:

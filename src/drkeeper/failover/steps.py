@@ -173,6 +173,7 @@ class Reconciliation:
     Attributes:
         kept: How many keys stay as they are at the source, by why.
         conflicts: The first of them.
+        decided: The first of those that the operator's preference decides; they count as what is done with them.
     """
 
     source_objects: int = 0
@@ -184,6 +185,7 @@ class Reconciliation:
     kept: dict[str, int] = field(default_factory=dict)
     conflicts: tuple[Decision, ...] = ()
     conflict_count: int = 0
+    decided: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,10 @@ def summarise(view: View) -> Reconciliation:
     copies = copy_bytes = overwrites = deletions = conflict_count = 0
     kept: Counter[str] = Counter()
     conflicts: list[Decision] = []
+    decided: list[Decision] = []
     for each in decisions(view, counted):
+        if each.preferred is not None and len(decided) < CONFLICTS_SHOWN:
+            decided.append(each)
         match each.verdict:
             case "copy":
                 copies += 1
@@ -104,6 +107,7 @@ def summarise(view: View) -> Reconciliation:
         kept=dict(kept),
         conflicts=tuple(conflicts),
         conflict_count=conflict_count,
+        decided=tuple(decided),
     )
 
 
