@@ -68,6 +68,19 @@ def test_a_bucket_that_fits_into_no_table_is_brought_piece_by_piece(
     assert there == contents(source)
 
 
+def test_a_piece_that_has_grown_too_large_meanwhile_is_named_and_the_run_is_not_complete(source, replica, monkeypatch):
+    for number in range(8):
+        source.request("PUT", f"large/{number}", body=b"x")
+        replica.request("PUT", f"large/{number}", body=b"x")
+    source.request("PUT", "other/1", body=b"x")
+    monkeypatch.setattr(shard_run, "TABLE_KEYS", 3)
+    monkeypatch.setattr("drkeeper.replication.run.TABLE_KEYS", 32)
+    record = run(pair_of(source, replica))
+    assert not record.complete
+    assert [(each.key.rstrip("*"), "grown" in each.error) for each in record.failures] == [("large/", True)]
+    assert "other/1" in contents(replica)
+
+
 def test_a_dry_run_says_what_would_be_and_changes_nothing(near, source, replica):
     fill(near, source)
     dry = run(pair_of(source, replica), dry_run=True)

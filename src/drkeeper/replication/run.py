@@ -23,6 +23,7 @@ from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, Tally, TooManyK
 from drkeeper.replication.shards import Folders, Shard, count_folders, cut
 from drkeeper.systems._objects.options import Options
 
+GROWN = "has grown too large since it was cut; run it again"
 UNVERSIONED = "the replica is not versioned: what is overwritten there is lost, and deletions do not follow"
 
 
@@ -168,7 +169,10 @@ class Run:
                 return
             how = run.bringing(copier, task, lambda _: self.check())
             for shard, may_overwrite in pieces.items():
-                yield shard, bring_piece(how, shard, may_overwrite)
+                try:
+                    yield shard, bring_piece(how, shard, may_overwrite)
+                except TooManyKeys:
+                    yield shard, Tally(unfinished=1, failures=[(shard.name(), GROWN)])
 
         return bring_pieces(
             cut(folders, most_keys),

@@ -22,6 +22,7 @@ TABLE_KEYS = 150_000
 AHEAD = 50_000
 FAILURES_KEPT = 20
 NAMES_KEPT = 20
+EXTRA_KEPT = 200_000
 PROBED = 20
 """Pages that are looked through for folders: what is right in a larger one is not worth listing twice."""
 
@@ -38,7 +39,7 @@ class Tally:
         unfinished: Pieces that could not be gone through; `failures` says why.
         oldest: When the oldest object that the replica lacked had been written.
         names: Keys of some objects that were lacking.
-        extra: Keys that the replica has and the source does not.
+        extra: Keys that the replica has and the source does not; so many as there is room for.
     """
 
     source_objects: int = 0
@@ -67,7 +68,7 @@ class Tally:
             self.verified[how] = self.verified.get(how, 0) + count
         self.failures = [*self.failures, *other.failures][:FAILURES_KEPT]
         self.names = [*self.names, *other.names][:NAMES_KEPT]
-        self.extra.extend(other.extra)
+        self.extra.extend(other.extra[: EXTRA_KEPT - len(self.extra)])
 
 
 COUNTS = (
