@@ -149,14 +149,16 @@ def test_the_customers_are_those_of_cdnow() -> None:
 def test_a_worker_sees_no_keys_of_whoever_runs_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-somebody")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://production")
-    with started("features", {}, tmp_path, {"AWS_ACCESS_KEY_ID": "ours"}) as worker:
+    with started("features", tmp_path) as worker:
         seen = environment_of(worker.process_id)
-    assert seen["AWS_ACCESS_KEY_ID"] == "ours"
+    assert seen["TMPDIR"] == str(tmp_path)
     assert not {"AWS_PROFILE", "MLFLOW_TRACKING_URI"} & set(seen)
 
 
 def test_a_worker_that_cannot_start_says_so_and_repeats_no_secret(tmp_path: Path) -> None:
     endpoint = {"host": "127.0.0.1", "port": 1, "password": "not-to-be-seen"}
-    with started("tracking", endpoint, tmp_path) as worker, pytest.raises(CaptureFailed, match="'user'") as caught:
-        worker.ask("snapshot")
+    with started("tracking", tmp_path) as worker:
+        worker.open(endpoint)
+        with pytest.raises(CaptureFailed, match="'user'") as caught:
+            worker.ask("snapshot")
     assert "not-to-be-seen" not in str(caught.value)

@@ -38,7 +38,7 @@ class Features:
     """
 
     def __init__(self, online: str, folder: Path) -> None:
-        self._feast = _import_feast()
+        self._feast = import_feast()
         folder.mkdir(parents=True, exist_ok=True)
         self._offline_path = folder / f"{VIEW}.parquet"
         self._store = self._feast.FeatureStore(config=self._config(online, folder))
@@ -127,8 +127,12 @@ def _later(customer: Customer, days: int) -> Customer:
     )
 
 
-def _import_feast() -> Any:
-    """Feast, told to be quiet and to phone nobody before it is imported."""
+def import_feast() -> Any:
+    """Feast, told to be quiet and to phone nobody before it is imported.
+
+    Raises:
+        ToolMissing: It is not installed.
+    """
     os.environ.update(FEAST_USAGE="False", DO_NOT_TRACK="true", TQDM_DISABLE="1")
     warnings.simplefilter("ignore")
     try:

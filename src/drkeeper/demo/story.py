@@ -3,17 +3,16 @@
 Every step calls what the command line calls, and shows the command that one would type.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from drkeeper import actions, artifacts, clock, recovery
 from drkeeper.demo.account import judged_rows, write_reports
-from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
+from drkeeper.demo.check import compare_champion, compare_features, compare_tracking
+from drkeeper.demo.sdks import Sdks, Snapshots, started_both
 from drkeeper.demo.stage import ARTIFACTS, EAST, KEY_FILE, POLICY_FILE, S3_EAST, S3_WEST, VAULT_EAST, Platform
 from drkeeper.demo.telling import Telling
-from drkeeper.demo.worker import Worker, started
+from drkeeper.demo.worker import Worker
 from drkeeper.facts import Check, findings
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.objectives import outcome_of
@@ -26,9 +25,6 @@ from drkeeper.steps import explain
 from drkeeper.wiring import create_vault, open_systems
 
 MORE_RUNS, UNPROTECTED_RUNS = 4, 2
-
-Sdks = tuple[Worker, Worker]
-Snapshots = tuple[Snapshot, Snapshot]
 
 
 @dataclass(frozen=True)
@@ -64,14 +60,15 @@ class Story:
             DrkeeperError: A step could not be done.
         """
         self.tell.act("A small ML platform")
-        self.platform.start()
-        self.platform.make_database()
-        with self._sdks() as sdks:
+        with started_both(self.platform.folder) as sdks:
+            self.platform.start()
+            self.platform.make_database()
+            sdks.open(self.platform)
             self._fill(sdks)
             self._protect()
             record = self._drill()
             before = self._go_on(sdks)
-            self._undo_a_mistake(sdks[0])
+            self._undo_a_mistake(sdks.tracking)
             self._go_on_unprotected(sdks)
         lost_at = self._lose()
         recovered = self._recover()
@@ -86,8 +83,8 @@ class Story:
             f"S3 on port {ports[S3_EAST]}; region west: S3 on port {ports[S3_WEST]}"
         )
         with self.tell.waiting("filling them through the MLflow and Feast SDKs"):
-            self._both(sdks, "seed")
-            tracking, features = self._snapshots(sdks)
+            sdks.seed()
+            tracking, features = sdks.snapshots()
         self.tell.say(
             f"MLflow: {count(len(tracking['runs']), 'run')} in {count(len(tracking['experiments']), 'experiment')}, "
             f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion; "
@@ -155,10 +152,9 @@ class Story:
 
     def _go_on(self, sdks: Sdks) -> Snapshots:
         self.tell.act("Work goes on")
-        tracking, features = sdks
-        tracking.ask("go_on", runs=MORE_RUNS)
-        changed = features.ask("go_on", days=1)["customers"]
-        before = self._snapshots(sdks)
+        sdks.tracking.ask("go_on", runs=MORE_RUNS)
+        changed = sdks.features.ask("go_on", days=1)["customers"]
+        before = sdks.snapshots()
         self.tell.say(f"{MORE_RUNS} more runs, new features of {changed:,} customers")
         self.tell.command("drkeeper beat")
         actions.beat(self._policy)
@@ -182,9 +178,8 @@ class Story:
         self._judge([compare_champion(before, tracking.ask("champion"))])
 
     def _go_on_unprotected(self, sdks: Sdks) -> None:
-        tracking, features = sdks
-        tracking.ask("go_on", runs=UNPROTECTED_RUNS)
-        features.ask("go_on", days=2)
+        sdks.tracking.ask("go_on", runs=UNPROTECTED_RUNS)
+        sdks.features.ask("go_on", days=2)
         self.tell.say(f"{UNPROTECTED_RUNS} runs and a day of features more, [bold]which no backup holds[/]")
 
     def _lose(self) -> datetime:
@@ -232,8 +227,10 @@ class Story:
 
     def _compare(self, before: Snapshots) -> None:
         self.tell.act("Is it the same platform?")
-        with self._sdks() as sdks, self.tell.waiting("asking the MLflow and Feast SDKs, in new processes"):
-            after = self._snapshots(sdks)
+        waiting = self.tell.waiting("asking the MLflow and Feast SDKs, in new processes")
+        with started_both(self.platform.folder) as sdks, waiting:
+            sdks.open(self.platform)
+            after = sdks.snapshots()
         self._judge([*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])])
 
     def _account(self, record: DrillRecord, recovered: Recovered, lost_at: datetime) -> None:
@@ -263,29 +260,6 @@ class Story:
     def _policy(self) -> Policy:
         """Read anew: passwords are new after the disaster."""
         return load_policy(self.platform.policy_file)
-
-    @contextmanager
-    def _sdks(self) -> Iterator[Sdks]:
-        """Both SDKs, each in a new process."""
-        servers, folder = self.platform.servers, self.platform.folder
-        tracking = {**servers["postgres"].options, "artifacts": f"s3://{ARTIFACTS}"}
-        env = self.platform.artifacts_environment
-        with ExitStack() as stack:
-            yield (
-                stack.enter_context(started("tracking", tracking, folder / "mlflow", env)),
-                stack.enter_context(started("features", servers["redis"].options, folder / "feast")),
-            )
-
-    def _snapshots(self, sdks: Sdks) -> Snapshots:
-        tracking, features = self._both(sdks, "snapshot")
-        return tracking, features
-
-    @staticmethod
-    def _both(sdks: Sdks, task: str) -> list[Snapshot]:
-        """A task of both at once; no threads, so that Ctrl-C ends the waiting."""
-        for worker in sdks:
-            worker.begin(task)
-        return [worker.answer() for worker in sdks]
 
 
 def play(platform: Platform, tell: Telling) -> list[str]:

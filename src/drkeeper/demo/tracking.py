@@ -50,7 +50,7 @@ class Tracking:
     """
 
     def __init__(self, uri: str, artifacts: str) -> None:
-        self._mlflow = _import_mlflow()
+        self._mlflow = import_mlflow()
         self._mlflow.set_tracking_uri(uri)
         self._mlflow.set_registry_uri(uri)
         self._client = self._mlflow.MlflowClient()
@@ -199,8 +199,12 @@ def _digests(place: str) -> dict[str, list[int | str]]:
         }
 
 
-def _import_mlflow() -> Any:
-    """MLflow, told to be quiet and to phone nobody before it is imported."""
+def import_mlflow() -> Any:
+    """MLflow, told to be quiet and to phone nobody before it is imported.
+
+    Raises:
+        ToolMissing: It is not installed.
+    """
     os.environ.update(
         MLFLOW_DISABLE_TELEMETRY="true",
         DO_NOT_TRACK="true",

@@ -1,8 +1,9 @@
 """The demo's sub-processes: each imports one SDK once and then does tasks, one JSON line each way.
 
 `Worker` is the near side. Run as a module this file is the far side:
-`python -m drkeeper.demo.worker tracking|features FOLDER`, with the endpoint, which holds the password, and the keys of
-a bucket in the environment. Whatever the SDKs print goes to stderr; stdout carries answers only.
+`python -m drkeeper.demo.worker tracking|features FOLDER`. The endpoint, which holds the password, and the keys of a
+bucket come through stdin once the servers are up: they stand on no command line. Whatever the SDKs print goes to
+stderr; stdout carries answers only.
 """
 
 import json
@@ -20,7 +21,7 @@ from drkeeper.clock import monotonic_seconds
 from drkeeper.errors import CaptureFailed, DrkeeperError, ToolMissing
 from drkeeper.process import running, stderr_tail
 
-ENDPOINT_VARIABLE = "DRKEEPER_DEMO_ENDPOINT"
+OPEN = "open"
 SDKS = ("tracking", "features")
 START_SECONDS = 90.0  # importing an SDK takes 12 s on one slow core
 TASK_SECONDS = 120.0
@@ -45,6 +46,15 @@ class Worker:
         """`begin` a task and wait for its `answer`."""
         self.begin(task, **arguments)
         return self.answer()
+
+    def open(self, endpoint: Mapping[str, object], env: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Say where the servers are; before the first task. What comes of it, the answer to that tells.
+
+        Args:
+            endpoint: host, port, password …, as a sandbox server's `options` have them.
+            env: What the SDK finds in its environment besides.
+        """
+        self.begin(OPEN, endpoint={name: str(value) for name, value in endpoint.items()}, env=dict(env))
 
     def begin(self, task: str, **arguments: object) -> None:
         """Begin a task of the SDK's class (`seed`, `go_on`, `snapshot`).
@@ -89,28 +99,36 @@ class Worker:
 
 
 @contextmanager
-def started(
-    sdk: str, endpoint: Mapping[str, object], folder: Path, env: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[Worker]:
-    """A worker that ends with the block; it imports its SDK while we go on.
+def started(sdk: str, folder: Path) -> Iterator[Worker]:
+    """A worker that ends with the block; it imports its SDK while we go on, then waits to be told where to `open` it.
 
     Args:
         sdk: One of `SDKS`.
-        endpoint: host, port, password …, as a sandbox server's `options` have them.
         folder: Where the SDK keeps its files, temporary ones too; made where it is missing.
-        env: What the SDK finds in its environment besides.
     """
     folder.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "drkeeper.demo.worker", sdk, str(folder)]
     # No profile, key or endpoint of whoever runs the demo comes between the SDK and the demo's own servers.
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_", "FEAST_"))}
-    told = {**env, ENDPOINT_VARIABLE: json.dumps(dict(endpoint), default=str), "TMPDIR": str(folder)}
-    with running(argv, env={**ours, **told}, inherit=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    env = {**ours, "TMPDIR": str(folder)}
+    with running(argv, env=env, inherit=False, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield Worker(sdk, process)
 
 
-def _open(sdk: str, folder: Path) -> object:
-    endpoint = json.loads(os.environ.pop(ENDPOINT_VARIABLE))
+def _prepare(sdk: str) -> None:
+    """Import the SDK, which takes seconds."""
+    if sdk == "tracking":
+        from drkeeper.demo.tracking import import_mlflow
+
+        import_mlflow()
+    else:
+        from drkeeper.demo.features import import_feast
+
+        import_feast()
+
+
+def _open(sdk: str, folder: Path, endpoint: Mapping[str, Any], env: Mapping[str, str]) -> object:
+    os.environ.update(env)
     if sdk == "tracking":
         from drkeeper.demo.tracking import Tracking, tracking_uri
 
@@ -124,12 +142,19 @@ def _serve(sdk: str, folder: Path, requests: Iterable[str], answers: TextIO) -> 
     failure: Answer | None = None
     subject: object = None
     try:
-        subject = _open(sdk, folder)
+        _prepare(sdk)
     except Exception as error:  # noqa: BLE001 - the SDKs raise what they like; it is told on the near side
         failure = _told(error)
     for line in requests:
-        answers.write(json.dumps(failure or _answer(subject, json.loads(line))) + "\n")
-        answers.flush()
+        request = json.loads(line)
+        if request["task"] != OPEN:
+            answers.write(json.dumps(failure or _answer(subject, request)) + "\n")
+            answers.flush()
+            continue
+        try:
+            subject = _open(sdk, folder, **request["arguments"])
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = failure or _told(error)
 
 
 def _answer(subject: object, request: Mapping[str, Any]) -> Answer:
