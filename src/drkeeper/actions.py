@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
-from drkeeper.errors import BackupPartial, DrkeeperError
+from drkeeper.errors import BackupPartial, DrkeeperError, VaultUnreachable
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
@@ -31,7 +31,7 @@ from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
-from drkeeper.wiring import drill_request, open_regions, open_systems, open_vault
+from drkeeper.wiring import BUCKETS, acting_policy, drill_request, open_regions, open_systems, open_vault
 
 if TYPE_CHECKING:
     from drkeeper.artifacts import Brought
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 HISTORY_RECORDS = 50
 DRILLS = "drills/"
-BUCKETS = "objects"
-"""The kind of systems that have a replica."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,11 @@ def back_up(
         progress: Told of every block.
         stop: Set from elsewhere to end it.
     """
+    vault = open_vault(policy)
     sources = {
         name: Source(system=system, rate_bytes_per_second=policy.systems[name].rate_bytes_per_second)
-        for name, system in open_systems(policy, names).items()
+        for name, system in open_systems(acting_policy(policy, vault), names).items()
     }
-    vault = open_vault(policy)
     send_waiting(vault, {name: source.system for name, source in sources.items()})
     point_id = token_hex(6)
 
@@ -172,7 +170,7 @@ def beat(policy: Policy) -> dict[str, Heartbeat]:
     """
     written: dict[str, Heartbeat] = {}
     failed: dict[str, str] = {}
-    for name, system in open_systems(policy).items():
+    for name, system in open_systems(_beating(policy)).items():
         try:
             written[name] = _beat(system)
         except DrkeeperError as error:
@@ -180,6 +178,17 @@ def beat(policy: Policy) -> dict[str, Heartbeat]:
     if failed:
         raise BackupPartial("no heartbeat in " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
     return written
+
+
+def _beating(policy: Policy) -> Policy:
+    """As roles have it. A mark is written all the same where the vault, which knows them, does not answer."""
+    if not any(system.kind == BUCKETS for system in policy.systems.values()):
+        return policy
+    try:
+        return acting_policy(policy, open_vault(policy))
+    except VaultUnreachable as error:
+        get_logger().warning("roles are not known", error=str(error))
+        return policy
 
 
 def _beat(system: System) -> Heartbeat:

@@ -23,7 +23,7 @@ from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
 from drkeeper.steps import RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import narrow, open_systems, open_vault, targets
+from drkeeper.wiring import acting_policy, narrow, open_systems, open_vault, targets
 
 LEASE = "restore"
 
@@ -75,7 +75,7 @@ def prepare(
     """
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id, allow_partial=allow_partial)
-    systems = narrow(policy, open_systems(policy, names), only, into)
+    systems = narrow(policy, open_systems(acting_policy(policy, vault), names), only, into)
     plan = build_plan(
         point,
         targets(policy, systems),
@@ -221,7 +221,7 @@ def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
 
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     point = catalog.find_point(vault, plan.point_id)
-    systems = open_systems(policy, [target.system for target in plan.targets])
+    systems = open_systems(acting_policy(policy, vault), [target.system for target in plan.targets])
     systems = narrow(policy, systems, plan.only, plan.into)
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems)
 

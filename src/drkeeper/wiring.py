@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from drkeeper.drill_record import DrillRequest
     from drkeeper.forecast import Run
 
+BUCKETS = "objects"
+"""The kind of systems that have a replica, which may be primary."""
+
 
 def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> dict[str, Store]:
     """The vault's stores by name, the primary first. Connects to nothing.
@@ -97,6 +100,25 @@ def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], i
             hint="restore it whole, or into another server by a policy that names that one",
         )
     return {name: system.narrowed(only, into, [each.options for each in policy.systems.values()])}
+
+
+def acting_policy(policy: Policy, vault: Vault) -> Policy:
+    """The policy as roles have it: after a fail-over the replica is the bucket that is backed up and restored into.
+
+    Raises:
+        VaultUnreachable: No region of the vault answers.
+    """
+    if not any(system.kind == BUCKETS for system in policy.systems.values()):
+        return policy
+    from drkeeper.failover import current_roles
+    from drkeeper.systems._objects.options import Options
+
+    systems = dict(policy.systems)
+    for name, system in policy.systems.items():
+        options = system.options
+        if isinstance(options, Options) and options.replica and current_roles(vault, name).primary == "replica":
+            systems[name] = system.model_copy(update={"options": options.swapped()})
+    return policy.model_copy(update={"systems": systems})
 
 
 def carried_options(policy: Policy) -> dict[str, dict[str, object]]:

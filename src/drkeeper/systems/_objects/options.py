@@ -58,3 +58,11 @@ class Options(BucketOptions):
         if self.native and not self.replica:
             raise ValueError("native replication needs a replica")
         return self
+
+    def swapped(self) -> Self:
+        """The replica as the bucket, and the bucket as its replica: as it is after a fail-over."""
+        if self.replica is None:
+            return self
+        mine = BucketOptions.model_validate({name: getattr(self, name) for name in BucketOptions.model_fields})
+        theirs = {name: getattr(self.replica, name) for name in BucketOptions.model_fields}
+        return self.model_copy(update={**theirs, "replica": mine})
