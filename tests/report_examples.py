@@ -14,9 +14,7 @@ def at(seconds: float) -> datetime:
     return DISASTER + timedelta(seconds=seconds)
 
 
-def step(
-    name, system, phase, start, took, size=0, outcome="done", error="", history="5 earlier runs"
-):
+def step(name, system, phase, start, took, size=0, outcome="done", error="", history="5 earlier runs"):
     forecast = Forecast(p50_seconds=took * 0.94, p90_seconds=took * 1.3, basis=history) if size else None
     return StepRecord(
         name=name, system=system, phase=phase, started_at=at(start), elapsed_seconds=took, size_bytes=size,

@@ -84,9 +84,7 @@ def _incomparable(vault: Vault, system: str) -> str:
     roles = current_roles(vault, system)
     if roles.primary == "source":
         return ""
-    return (
-        f"the replica is primary since {roles.since:%Y-%m-%d %H:%M:%SZ}; `drkeeper failback` makes both alike again"
-    )
+    return f"the replica is primary since {roles.since:%Y-%m-%d %H:%M:%SZ}; `drkeeper failback` makes both alike again"
 
 
 def _heal(vault: Vault, policy: Policy, pair: Pair) -> list[Check]:
