@@ -1,6 +1,8 @@
 """Listing buckets of a real server: odd keys, several pages, versions; and what an endpoint's errors become."""
 
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -129,3 +131,22 @@ def test_a_listing_that_is_cut_off_is_never_taken_for_a_shorter_one():
         list(list_objects(server.bucket(retries=0)))
     with Failing((200, {}, PAGE[:-30])) as server, pytest.raises(BytesDamaged, match="without its end"):
         list(list_objects(server.bucket()))
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_very_machine(source, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://192.0.2.1:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    source.request("PUT", "k", body=b"x")
+    assert [one.key for one in list_objects(source)] == ["k"]
+
+
+def test_a_server_that_is_mute_is_given_up_in_time(source):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        options = source.options.model_copy(update={"endpoint": endpoint, "timeout_seconds": 0.5, "retries": 1})
+        began = time.monotonic()
+        with pytest.raises(BucketUnreachable, match="timed out") as told:
+            list(list_objects(Bucket(options)))
+        assert time.monotonic() - began < 5
+        assert told.value.hint

@@ -3,10 +3,12 @@
 Why libcurl and not urllib3, aiohttp or obstore: `docs/adr/0120-one-client-for-buckets.md` has the figures.
 """
 
+import math
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,10 @@ from drkeeper.errors import Interrupted, ToolMissing
 
 CONNECT_SECONDS = 10.0
 LONG_SECONDS = 900.0
+STREAM_PATIENCE = 3
+"""Silence that is borne of a streamed body, in time-outs of one request: its source may have to be asked again."""
+LOOPBACK = ("http://127.", "https://127.", "http://localhost", "https://localhost", "http://[::1]", "https://[::1]")
+"""Where a proxy of the environment leads nowhere."""
 HANDLES = 64
 BUFFER_BYTES = 256 << 10
 ABORT = 0x10000000  # CURL_READFUNC_ABORT
@@ -117,7 +123,13 @@ class Transport:
 
         receiver = _Receiver()
         sender = _Sender(body) if isinstance(body, Upload) else None
-        self._configure(handle, url, headers, long=long or sender is not None)
+        self._configure(handle, url, headers)
+        if sender is None and not long:
+            handle.setopt(pycurl.TIMEOUT_MS, int(1000 * self.timeout_seconds))
+        else:
+            silence = LONG_SECONDS if sender is None else STREAM_PATIENCE * self.timeout_seconds
+            handle.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+            handle.setopt(pycurl.LOW_SPEED_TIME, math.ceil(max(silence, self.timeout_seconds)))
         handle.setopt(pycurl.HEADERFUNCTION, receiver.lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, receiver.body.write)
         handle.setopt(pycurl.NOBODY, method == "HEAD")
@@ -132,7 +144,7 @@ class Transport:
         handle.setopt(pycurl.CUSTOMREQUEST, method)
         return Exchange(receiver, sender)
 
-    def _configure(self, handle: Any, url: str, headers: Mapping[str, str], *, long: bool) -> None:
+    def _configure(self, handle: Any, url: str, headers: Mapping[str, str]) -> None:
         import pycurl
 
         handle.setopt(pycurl.URL, url)
@@ -145,18 +157,14 @@ class Transport:
         lines = (f"{name}: {value}" if value else f"{name}:" for name, value in plain.items())
         handle.setopt(pycurl.HTTPHEADER, [line.encode(errors="surrogateescape") for line in lines])
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(1000 * min(CONNECT_SECONDS, self.timeout_seconds)))
-        if not long:
-            handle.setopt(pycurl.TIMEOUT_MS, int(1000 * self.timeout_seconds))
-        else:
-            handle.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-            handle.setopt(pycurl.LOW_SPEED_TIME, int(max(LONG_SECONDS, self.timeout_seconds)))
+        if url.startswith(LOOPBACK):
+            handle.setopt(pycurl.NOPROXY, "*")
         if url.startswith("https:"):
-            paths = ssl.get_default_verify_paths()
-            file = str(self.ca_certificate) if self.ca_certificate else paths.cafile
-            if file:
-                handle.setopt(pycurl.CAINFO, file)
-            elif paths.capath:
-                handle.setopt(pycurl.CAPATH, paths.capath)
+            file, folder = _authorities()
+            if self.ca_certificate or file:
+                handle.setopt(pycurl.CAINFO, str(self.ca_certificate or file))
+            elif folder:
+                handle.setopt(pycurl.CAPATH, folder)
 
     def take(self) -> Any:
         """A handle, with its connection where one is idle."""
@@ -233,6 +241,13 @@ class _Sender:
             return ABORT
         piece, self._rest = self._rest[:size], self._rest[size:]
         return bytes(piece)
+
+
+@cache
+def _authorities() -> tuple[str | None, str | None]:
+    """File and folder of the certificates that this machine trusts."""
+    paths = ssl.get_default_verify_paths()
+    return paths.cafile, paths.capath
 
 
 def _new_handle() -> Any:
