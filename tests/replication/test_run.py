@@ -351,3 +351,22 @@ def test_two_buckets_of_one_endpoint_are_copied_by_the_server_itself(near, sourc
     assert theirs["models/parts"][4].pop("drkeeper-source-etag") == mine["models/parts"][0]
     assert {key: one[1:] for key, one in theirs.items()} == {key: one[1:] for key, one in mine.items()}
     assert run(pair_of(source, there)).new + run(pair_of(source, there)).overwritten == 0
+
+
+def test_an_object_too_large_for_one_request_goes_in_parts_of_our_own_and_is_known_by_its_age(
+    source, replica, monkeypatch
+):
+    monkeypatch.setattr("drkeeper.buckets.copying.LARGEST_SINGLE_BYTES", 8 * MEBIBYTE)
+    monkeypatch.setattr("drkeeper.buckets.parts.PART_BYTES", 5 * MEBIBYTE)
+    source.request("PUT", "large", headers=CARRIED, body=os.urandom(12 * MEBIBYTE))
+    record = run(pair_of(source, replica))
+    assert (record.complete, record.verified) == (True, {"digest": 1})
+    mine, theirs = contents(source)["large"], contents(replica)["large"]
+    assert theirs[0].endswith("-3")
+    assert theirs[4].pop("drkeeper-source-etag") == mine[0]
+    assert theirs[1:] == mine[1:]
+    assert run(pair_of(source, replica)).copied_bytes == 0
+    time.sleep(1.1)  # by whole seconds
+    source.request("PUT", "large", body=os.urandom(12 * MEBIBYTE))
+    assert run(pair_of(source, replica)).overwritten == 1
+    assert contents(replica)["large"][2] == contents(source)["large"][2]
