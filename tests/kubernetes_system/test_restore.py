@@ -392,8 +392,9 @@ def test_preflight_names_what_is_missing(control_plane, kubeconfig_for, tmp_path
         ]
     )
     options = options_for(control_plane, tmp_path)
-    failed = {check.subject: check for check in findings(preflight(options, source.record))}
-    assert set(failed) == {"secrets.identity", "kind.gadgets.policy.example", "kind.nothings.discovery.k8s.io"}
+    # Warnings may tell of namespaces that an earlier test has deleted, and that are not quite gone.
+    failed = {check.subject for check in findings(preflight(options, source.record)) if check.severity == "error"}
+    assert failed == {"secrets.identity", "kind.gadgets.policy.example", "kind.nothings.discovery.k8s.io"}
     ready = options.model_copy(update={"secrets": secrets, "missing_kinds": "skip"})
     assert {check.severity for check in findings(preflight(ready, source.record))} == {"warning"}
     nobody = ready.model_copy(update={"kubeconfig": kubeconfig_for(control_plane, user="nobody")})
