@@ -33,6 +33,8 @@ from drkeeper.buckets.uploads import ETAG, PartedUpload, begin
 from drkeeper.parallel import run_bounded
 
 TRIES = 3
+AHEAD_BYTES = 4 << 20
+"""Of a stream, one block is sent while two more are there or on their way."""
 PARTS_AT_ONCE = 4
 SOURCE_ETAG = "drkeeper-source-etag"
 """Metadata of a copy whose parts could not be those of the original: what it is a copy of."""
@@ -160,28 +162,32 @@ class Copier:
         return self._verified(one, put.headers, digest.hex())
 
     def _streamed(self, one: Described, target: str) -> Copied:
-        """Written by one request, so that the ETag stays a digest of the bytes; read in ranges meanwhile."""
+        """Written by one request, so that the ETag stays a digest of the bytes; read in ranges meanwhile.
+
+        Where the original's ETag is a digest the endpoint holds the bytes to it, and we need not: half of our CPU.
+        """
         digest = hashlib.md5(usedforsecurity=False)
 
         def blocks() -> Iterator[bytes]:
             nonlocal digest
             digest = hashlib.md5(usedforsecurity=False)
-            yield from self._ahead(one, 0, one.size_bytes, digest)
+            yield from self._ahead(one, 0, one.size_bytes, None if one.digest else digest)
 
-        with self.pace.slot(), self.pace.room(3 * RANGE_BYTES):
+        with self.pace.slot(), self.pace.room(3 * AHEAD_BYTES):
             body = Upload(one.size_bytes, blocks)
             headers = self._headers(one)
-            if one.digest:  # the endpoint then takes nothing else
+            if one.digest:
                 headers["content-md5"] = b64encode(bytes.fromhex(one.digest)).decode()
             put = self.replica.request("PUT", target, headers=headers, body=body, long=True)
-        return self._verified(one, put.headers, digest.hexdigest())
+        return self._verified(one, put.headers, one.digest or digest.hexdigest())
 
-    def _ahead(self, one: Described, start: int, end: int, digest: "hashlib._Hash") -> Iterator[bytes]:
+    def _ahead(self, one: Described, start: int, end: int, digest: "hashlib._Hash | None") -> Iterator[bytes]:
         """Blocks of a stretch, the next one being read while one is sent."""
-        ranges = [(first, min(first + RANGE_BYTES, end)) for first in range(start, end, RANGE_BYTES)]
+        ranges = [(first, min(first + AHEAD_BYTES, end)) for first in range(start, end, AHEAD_BYTES)]
         with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
             for block in run_bounded(pool, lambda each: self._range(one, *each), ranges, at_once=2):
-                digest.update(block)
+                if digest is not None:
+                    digest.update(block)
                 yield block
 
     def _range(self, one: Described, first: int, end: int) -> bytes:
@@ -240,7 +246,7 @@ class Copier:
                 digest = hashlib.md5(usedforsecurity=False)
                 yield from self._ahead(one, start, end, digest)
 
-            with self.pace.room(3 * RANGE_BYTES):
+            with self.pace.room(3 * AHEAD_BYTES):
                 put = self.replica.request("PUT", target, query=query, body=Upload(end - start, blocks), long=True)
         etag = put.headers.get("etag", "").strip('"')
         if etag != digest.hexdigest() and not is_encrypted(put.headers):

@@ -23,6 +23,7 @@ LOOPBACK = ("http://127.", "https://127.", "http://localhost", "https://localhos
 """Where a proxy of the environment leads nowhere."""
 HANDLES = 64
 BUFFER_BYTES = 256 << 10
+STREAM_BUFFER_BYTES = 512 << 10
 ABORT = 0x10000000  # CURL_READFUNC_ABORT
 
 
@@ -137,6 +138,7 @@ class Transport:
             handle.setopt(pycurl.FRESH_CONNECT, 1)
         if sender is not None:
             handle.setopt(pycurl.UPLOAD, 1)
+            handle.setopt(pycurl.UPLOAD_BUFFERSIZE, STREAM_BUFFER_BYTES)
             handle.setopt(pycurl.READFUNCTION, sender.read)
             handle.setopt(pycurl.INFILESIZE_LARGE, sender.size_bytes)
         elif body is not None:
