@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from drkeeper import catalog, clock, prune
 from drkeeper.backup import Source, take_point
-from drkeeper.errors import BackupPartial, DrkeeperError, VaultUnreachable
+from drkeeper.errors import BackupPartial, DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
@@ -31,7 +31,15 @@ from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
-from drkeeper.wiring import BUCKETS, acting_policy, drill_request, open_regions, open_systems, open_vault
+from drkeeper.wiring import (
+    BUCKETS,
+    acting_policy,
+    acting_policy_if_known,
+    drill_request,
+    open_regions,
+    open_systems,
+    open_vault,
+)
 
 if TYPE_CHECKING:
     from drkeeper.artifacts import Brought
@@ -170,7 +178,7 @@ def beat(policy: Policy) -> dict[str, Heartbeat]:
     """
     written: dict[str, Heartbeat] = {}
     failed: dict[str, str] = {}
-    for name, system in open_systems(_beating(policy)).items():
+    for name, system in open_systems(acting_policy_if_known(policy)).items():
         try:
             written[name] = _beat(system)
         except DrkeeperError as error:
@@ -178,17 +186,6 @@ def beat(policy: Policy) -> dict[str, Heartbeat]:
     if failed:
         raise BackupPartial("no heartbeat in " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
     return written
-
-
-def _beating(policy: Policy) -> Policy:
-    """As roles have it. A mark is written all the same where the vault, which knows them, does not answer."""
-    if not any(system.kind == BUCKETS for system in policy.systems.values()):
-        return policy
-    try:
-        return acting_policy(policy, open_vault(policy))
-    except VaultUnreachable as error:
-        get_logger().warning("roles are not known", error=str(error))
-        return policy
 
 
 def _beat(system: System) -> Heartbeat:

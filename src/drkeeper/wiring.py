@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from drkeeper.drill_places import Fallback
-from drkeeper.errors import Refused, UsageInvalid
+from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
+from drkeeper.log import get_logger
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.steps import Target
@@ -119,6 +120,17 @@ def acting_policy(policy: Policy, vault: Vault) -> Policy:
         if isinstance(options, Options) and options.replica and current_roles(vault, name).primary == "replica":
             systems[name] = system.model_copy(update={"options": options.swapped()})
     return policy.model_copy(update={"systems": systems})
+
+
+def acting_policy_if_known(policy: Policy) -> Policy:
+    """As roles have it; the policy as it is where the vault, which knows them, does not answer."""
+    if not any(system.kind == BUCKETS for system in policy.systems.values()):
+        return policy
+    try:
+        return acting_policy(policy, open_vault(policy))
+    except VaultUnreachable as error:
+        get_logger().warning("roles are not known", error=str(error))
+        return policy
 
 
 def carried_options(policy: Policy) -> dict[str, dict[str, object]]:

@@ -7,7 +7,8 @@ import pytest
 from tests.buckets.regions import bucket_at
 from tests.buckets.test_listing import ODD_KEYS
 
-from drkeeper.buckets.copying import Copier, Wanted
+from drkeeper.buckets.copied import Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import describe, read_tags
 from drkeeper.buckets.errors import ObjectGone
 from drkeeper.buckets.listing import list_objects, list_uploads

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from tests.buckets.regions import bucket_at
 
 from drkeeper.buckets.bucket import Bucket
-from drkeeper.buckets.copying import Copier, Wanted
+from drkeeper.buckets.copied import Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import describe, read_tags
 from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.buckets.reserved import OURS

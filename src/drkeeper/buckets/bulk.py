@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from drkeeper.buckets.bucket import OK, Answer
-from drkeeper.buckets.copying import Copied, Copier, VerifiedBy, Wanted
+from drkeeper.buckets.copied import Copied, VerifiedBy, Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import described, write_headers
 from drkeeper.buckets.errors import BucketFull, ObjectGone
 from drkeeper.buckets.listed import is_multipart

@@ -8,12 +8,10 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
 from html import unescape
-from typing import Literal
 
 from drkeeper.buckets.bucket import RANGE_BYTES, Answer, Bucket
+from drkeeper.buckets.copied import Copied, VerifiedBy, Wanted
 from drkeeper.buckets.described import (
     METADATA,
     STANDARD,
@@ -38,46 +36,6 @@ AHEAD_BYTES = 4 << 20
 PARTS_AT_ONCE = 4
 SOURCE_ETAG = "drkeeper-source-etag"
 """Metadata of a copy whose parts could not be those of the original: what it is a copy of."""
-VerifiedBy = Literal["etag", "digest", "server"]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One object to copy.
-
-    Attributes:
-        etag: As listed; "" where nobody listed it.
-        storage_class: As listed.
-        version_id: The present version where it is empty.
-        stands_for: ETag of the object of which this one is a copy itself, in other parts; "" where it is none.
-    """
-
-    key: str
-    size_bytes: int = 0
-    etag: str = ""
-    storage_class: str = ""
-    version_id: str = ""
-    stands_for: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """A copy that was verified.
-
-    Attributes:
-        etag: Of the copy.
-        version_id: Of the copy; "" in a bucket without versions.
-        modified_at: Of the original, where it was asked for.
-        verified_by: "etag": it equals the original's. "digest": the original's is no digest of its bytes, and the
-            endpoint confirmed the digest of what we read. "server": the endpoint copied by itself, and says so.
-    """
-
-    key: str
-    size_bytes: int
-    etag: str
-    version_id: str
-    modified_at: datetime | None
-    verified_by: VerifiedBy
 
 
 class Copier:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from drkeeper.buckets.bulk import NotCopied, copy_all
-from drkeeper.buckets.copying import Copied, Copier, Wanted
+from drkeeper.buckets.copied import Copied, Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import time_at
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.uploads import discard_uploads

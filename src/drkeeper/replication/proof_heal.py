@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from shlex import quote
 
-from drkeeper.buckets.copying import Copier, Wanted
+from drkeeper.buckets.copied import Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check
 from drkeeper.replication.difference import entry, is_same

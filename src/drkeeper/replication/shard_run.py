@@ -11,7 +11,8 @@ from datetime import datetime
 from itertools import chain, islice
 
 from drkeeper.buckets.bulk import NotCopied, copy_all
-from drkeeper.buckets.copying import Copied, Copier, Wanted
+from drkeeper.buckets.copied import Copied, Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.listed import Listed, moment
 from drkeeper.buckets.listing import list_folders, list_objects
 from drkeeper.progress import Progress, Silent

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from drkeeper.buckets.bucket import OK, Bucket
 from drkeeper.buckets.bulk import NotCopied, copy_all
-from drkeeper.buckets.copying import Copier, Wanted
+from drkeeper.buckets.copied import Wanted
+from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.errors import ObjectGone
 from drkeeper.buckets.many import Ask, Job, run_many
 from drkeeper.buckets.pacing import Pace
