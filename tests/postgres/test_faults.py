@@ -99,6 +99,18 @@ def test_a_server_that_is_killed_midway_fails_dump_and_facts(tmp_path: Path) -> 
                 frozen.facts()
 
 
+def test_a_server_that_dies_when_everything_was_read_costs_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path / "doomed") as doomed:
+        run(doomed, "CREATE DATABASE shop")
+        with system_at(doomed, databases=["shop"], globals=False).freeze() as frozen:
+            for stream in frozen.streams():
+                list(stream.chunks)
+            assert frozen.facts().exact
+            # Its last word is still to be read: that is when leaving the view has failed.
+            with session(doomed) as other:
+                other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop'")
+
+
 def test_a_freeze_that_is_left_early_does_not_wait_for_the_counting(server: PostgresServer) -> None:
     run(server, "CREATE VIEW slow AS SELECT 1", "shop")
     with session(server, "shop") as blocker, session(server) as onlooker:

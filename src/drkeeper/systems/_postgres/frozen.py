@@ -133,7 +133,7 @@ def frozen(options: Options) -> Iterator[FrozenPostgres]:
         if not databases:
             raise Refused(f"{options.host}:{options.port} holds no database to protect", hint="look at `databases`")
         tools = find_tools(options.bin_folder, minimum_major=major)
-        connections = [stack.enter_context(connected(options, database)) for database in databases]
+        connections = [_snapshot_connection(options, database, stack) for database in databases]
         opened = [_open(connection) for connection in connections]
         views = tuple(
             _view(options, database, connection, *snapshot)
@@ -145,6 +145,18 @@ def frozen(options: Options) -> Iterator[FrozenPostgres]:
         stack.callback(leaving.set)
         first_dump = stack.enter_context(_begun_dump(options, tools, views[0]))
         yield FrozenPostgres(options, tools, views, counting=counting, first_dump=first_dump)
+
+
+def _snapshot_connection(options: Options, database: str, stack: ExitStack) -> Connection:
+    """Open as long as the stack is. When a view is left all was read: a server that dies then costs nothing."""
+    connection = stack.enter_context(connected(options, database))
+    stack.callback(_let_go, connection)
+    return connection
+
+
+def _let_go(connection: Connection) -> None:
+    with suppress(psycopg.Error):
+        connection.rollback()
 
 
 def _open(connection: Connection) -> tuple[str, datetime]:
