@@ -88,6 +88,14 @@ def running_seaweed(folder: Path):
             # Its orderly end takes 20 s; nobody needs these data any more.
             process.kill()
             process.wait()
+            remove_sockets(ports)
+
+
+def remove_sockets(ports):
+    """What a server that was killed leaves outside of its folder."""
+    for port in ports.values():
+        for file in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            file.unlink(missing_ok=True)
 
 
 def _identities(access_key, secret_key):

@@ -43,6 +43,7 @@ class Region:
     def kill(self):
         self._process.kill()
         self._process.wait()
+        seaweed.remove_sockets(self._ports)
 
 
 @pytest.fixture

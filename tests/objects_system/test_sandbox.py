@@ -13,7 +13,7 @@ from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.errors import BucketUnreachable
 from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.options import BucketOptions
-from drkeeper.errors import ToolMissing
+from drkeeper.errors import SystemUnreachable, ToolMissing
 from drkeeper.sandbox import objects, start_sandbox
 
 STARTER = """
@@ -51,6 +51,20 @@ def test_it_has_one_empty_bucket_and_keys_of_its_own_that_stand_on_no_command_li
         server.stop()
         assert time.monotonic() - began < 5
     assert not Path(f"/proc/{server.process_id}").exists()
+    assert not list(Path("/tmp").glob(f"seaweedfs-*-{server.port}.sock"))
+
+
+def test_a_socket_that_another_server_has_left_on_a_port_is_no_obstacle(tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "SOCKETS", tmp_path)
+    left = tmp_path / "seaweedfs-volume-grpc-18080.sock"
+    left.touch()
+    assert objects._remove_sockets([18080, 18081])
+    assert not left.exists()
+    left.mkdir()  # as one of another user's: it cannot be removed
+    assert not objects._remove_sockets([18080])
+    monkeypatch.setattr(objects, "_free_ports", lambda count: [*range(18080, 18080 + count)])
+    with pytest.raises(SystemUnreachable, match="in the way"):
+        objects._choose_ports(None)
 
 
 def test_it_ends_with_who_started_it_even_by_kill_9(tmp_path):

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ PORTS = (
     "s3.port.grpc",
 )
 _START_TRIES = 5
+_PORT_TRIES = 50
+SOCKETS = Path("/tmp")  # noqa: S108 - where SeaweedFS puts its sockets, one for each port, whatever TMPDIR says
 
 
 @dataclass
@@ -45,7 +47,7 @@ class SeaweedServer:
     folder: Path
     options: dict[str, object]
     _process: subprocess.Popen[bytes]
-    _port: int
+    _ports: Mapping[str, int]
     _guard: Guard
 
     @property
@@ -61,7 +63,7 @@ class SeaweedServer:
     @property
     def port(self) -> int:
         """Of S3, on 127.0.0.1."""
-        return self._port
+        return self._ports[S3_PORT]
 
     def stop(self) -> None:
         """Kill it: see above. The folder stays; stopping twice is fine."""
@@ -71,6 +73,7 @@ class SeaweedServer:
         """Kill -9 of the server; the folder stays as it is."""
         kill_tree(self._process)
         self._guard.let_go()
+        _remove_sockets(self._ports.values())
 
     def leave(self) -> None:
         """Let it outlive this process."""
@@ -95,8 +98,7 @@ def start(folder: Path, *, bucket: str = BUCKET, port: int | None = None) -> Sea
     access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
     _write_keys(folder, access_key, secret_key)
     for _ in range(_START_TRIES):
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        ports[S3_PORT] = port or ports[S3_PORT]
+        ports = _choose_ports(port)
         options: dict[str, object] = {
             "url": f"s3://{bucket}",
             "endpoint": f"http://127.0.0.1:{ports[S3_PORT]}",
@@ -106,7 +108,7 @@ def start(folder: Path, *, bucket: str = BUCKET, port: int | None = None) -> Sea
             "throw_away": True,
         }
         process = _launch(program, folder, ports)
-        server = SeaweedServer("objects", folder, options, process, ports[S3_PORT], guarded(process))
+        server = SeaweedServer("objects", folder, options, process, ports, guarded(process))
         try:
             if _comes_up(process, options):
                 return server
@@ -198,6 +200,27 @@ def _comes_up(process: subprocess.Popen[bytes], options: Mapping[str, object]) -
         else:
             return process.poll() is None
     return False
+
+
+def _choose_ports(s3_port: int | None) -> dict[str, int]:
+    """Free ones, without sockets that somebody else's server has left: ours could not use them."""
+    for _ in range(_PORT_TRIES):
+        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        ports[S3_PORT] = s3_port or ports[S3_PORT]
+        if _remove_sockets(ports.values()):
+            return ports
+    raise SystemUnreachable(f"sockets of other users' servers are in the way: {SOCKETS}/seaweedfs-*.sock")
+
+
+def _remove_sockets(ports: Iterable[int]) -> bool:
+    """Of servers on these ports that are gone; whether there are none any more."""
+    try:
+        for port in ports:
+            for file in SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
+                file.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True
 
 
 def _free_ports(count: int) -> list[int]:
