@@ -111,6 +111,9 @@ class Handler(BaseHTTPRequestHandler):
             headers = {**{name: value for name, value in headers.items() if name.lower() != "etag"}, "ETag": WRONG}
         elif action == "forget parts" and "Content-Range" in headers:
             headers = {**headers, "Content-Length": headers["Content-Range"].rpartition("/")[2]}
+        elif action == "kms":  # as where the endpoint encrypts with a key of KMS: the ETag is no digest
+            headers = {**{name: value for name, value in headers.items() if name.lower() != "etag"}, "ETag": WRONG}
+            headers["x-amz-server-side-encryption"] = "aws:kms"
         elif action == "damage":
             data = data[:-1] + bytes([data[-1] ^ 1])
         if action == "lose the answer":

@@ -370,3 +370,30 @@ def test_an_object_too_large_for_one_request_goes_in_parts_of_our_own_and_is_kno
     source.request("PUT", "large", body=os.urandom(12 * MEBIBYTE))
     assert run(pair_of(source, replica)).overwritten == 1
     assert contents(replica)["large"][2] == contents(source)["large"][2]
+
+
+def test_where_etags_are_no_digests_copies_are_confirmed_by_the_digest_that_was_sent_and_a_note_says_so(
+    near, source, replica, proxies
+):
+    source.request("PUT", "small", body=os.urandom(1000))
+    source.request("PUT", "large", body=os.urandom(9 * MEBIBYTE))
+    _, at_replica = proxies
+    rule = at_replica.rule("PUT", "", "kms", times=1000)
+    record = run(pair_of(source, replica, replica_endpoint=at_replica.endpoint))
+    assert rule.hits >= 2
+    assert (record.complete, record.verified) == (True, {"digest": 2})
+    assert any("etags: opaque" in note for note in record.notes)
+    assert contents(replica) == contents(source)
+
+
+def test_opaque_etags_are_compared_by_size_and_age(source, replica):
+    source.request("PUT", "k", body=b"plain")
+    time.sleep(1.1)  # by whole seconds
+    replica.request("PUT", "k", body=b"PLAIN")  # as long, and another ETag: as if it were encrypted
+    pair = pair_of(source, replica, etags="opaque")
+    assert run(pair).copied_bytes == 0
+    assert run(pair_of(source, replica), dry_run=True).overwritten == 1
+    time.sleep(1.1)
+    source.request("PUT", "k", body=b"later")
+    assert run(pair).overwritten == 1
+    assert contents(replica) == contents(source)

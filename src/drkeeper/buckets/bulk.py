@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from drkeeper.buckets.bucket import OK, Answer
 from drkeeper.buckets.copied import Copied, VerifiedBy, Wanted
 from drkeeper.buckets.copying import Copier
-from drkeeper.buckets.described import described, write_headers
+from drkeeper.buckets.described import described, is_encrypted, write_headers
 from drkeeper.buckets.errors import BucketFull, ObjectGone
 from drkeeper.buckets.listed import is_multipart
 from drkeeper.buckets.many import Ask, Job, run_many
@@ -95,11 +95,12 @@ def _through_us(copier: Copier, wanted: Wanted) -> Job[Copied | NotCopied | Want
         put = yield Ask(replica, "PUT", wanted.key, headers, body=reply.body)
     except NoAnswer:
         return wanted
-    if put.status not in OK or put.headers.get("etag", "").strip('"') != digest.hex():
+    etag = put.headers.get("etag", "").strip('"')
+    if put.status not in OK or (etag != digest.hex() and not is_encrypted(put.headers)):
         return wanted
     version_id = put.headers.get("x-amz-version-id", "")
-    verified: VerifiedBy = "etag" if digest.hex() == one.etag else "digest"
-    return Copied(one.key, one.size_bytes, digest.hex(), version_id, one.modified_at, verified)
+    verified: VerifiedBy = "etag" if etag == one.etag else "digest"
+    return Copied(one.key, one.size_bytes, etag, version_id, one.modified_at, verified)
 
 
 def _at_server(copier: Copier, wanted: Wanted) -> Job[Copied | NotCopied | Wanted]:

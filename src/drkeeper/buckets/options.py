@@ -1,7 +1,7 @@
 """What a policy may say about one bucket."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -24,6 +24,11 @@ class BucketOptions(BaseModel):
     virtual_hosted: bool = Field(default=False, description="bucket.host instead of host/bucket")
     ca_certificate: Path | None = Field(None, description="PEM file of a private certificate authority")
     timeout_seconds: float = Field(60, gt=0, description="Bound of one request")
+    etags: Literal["digests", "opaque"] = Field(
+        "digests",
+        description="opaque: objects are encrypted with SSE-KMS or SSE-C, ETags say nothing of bytes; copies are "
+        "compared by size and age",
+    )
     storage_class: str | None = Field(None, description="Of copies written there; by default that of the original")
     retries: int = Field(5, ge=0, le=20, description="Of a request that failed for a passing reason")
 

@@ -13,6 +13,9 @@ from drkeeper.buckets.listed import Listed, is_multipart, moment
 Table = MutableMapping[str, str]
 """By key, what a replica holds, in few bytes: see `entry`."""
 
+OPAQUE = "opaque-0"
+"""Reads as an ETag of an object in parts, which tells nothing by itself either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
@@ -22,9 +25,14 @@ class Lacking:
     how: Literal["new", "changed"]
 
 
-def entry(one: Listed) -> str:
-    """What stands in a table for one object."""
-    return f"{one.etag} {one.size_bytes} {one.modified_at}"
+def entry(one: Listed, *, opaque: bool = False) -> str:
+    """What stands in a table for one object.
+
+    Args:
+        one: Of the replica.
+        opaque: Whether ETags say nothing of bytes (SSE-KMS, SSE-C): then it is known by its size and age.
+    """
+    return f"{OPAQUE if opaque else one.etag} {one.size_bytes} {one.modified_at}"
 
 
 def lacking(source: Iterable[Listed], held: Table) -> Iterator[Lacking | None]:

@@ -17,6 +17,7 @@ from drkeeper.replication.proof_records import Damaged
 from drkeeper.replication.proof_stored import as_listed
 from drkeeper.replication.proof_words import RESTORE
 from drkeeper.replication.rehash import rehash
+from drkeeper.replication.shard_run import has_opaque_etags
 
 OLDER = "`drkeeper restore --system {system} --only {key}` brings back an older version, where one is kept"
 REPLICATE = "`drkeeper replicate --system {system}` brings what the source holds now"
@@ -62,7 +63,7 @@ class Healer:
             return self._passed(damaged.key, "it is another object by now")
         if here is None:
             return self._failed(damaged.key, "the source does not have it", OLDER)
-        if not is_same(here, entry(there)):
+        if not is_same(here, entry(there, opaque=has_opaque_etags(self.copier))):
             return self._failed(damaged.key, "the source has another object by that name", REPLICATE)
         original = rehash(source, here, self.copier.pace)
         if original.state != "intact":

@@ -14,7 +14,7 @@ from drkeeper.facts import Check
 from drkeeper.replication.difference import Lacking, Table, entry, is_same, lacking
 from drkeeper.replication.missing import read_missing
 from drkeeper.replication.run import Pair, is_versioned
-from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, TooManyKeys, compared, listed_keys
+from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, TooManyKeys, compared, has_opaque_etags, listed_keys
 from drkeeper.replication.shards import EVERYTHING, Shard, count_folders, cut
 
 CONFIRMED = 1_000
@@ -105,7 +105,9 @@ def _is_still_so(copier: Copier, one: Listed) -> bool:
     """Whether the source still has the object, and the replica still lacks it: both go on while they are listed."""
     now = as_listed(copier.source, one.key)
     there = as_listed(copier.replica, one.key)
-    return now is not None and now.etag == one.etag and (there is None or not is_same(one, entry(there)))
+    if now is None or now.etag != one.etag:
+        return False
+    return there is None or not is_same(one, entry(there, opaque=has_opaque_etags(copier)))
 
 
 def as_listed(bucket: Bucket, key: str) -> Listed | None:

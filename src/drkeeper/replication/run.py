@@ -19,11 +19,23 @@ from drkeeper.replication.guard import GUARD_HINT, Guard
 from drkeeper.replication.missing import carried_on, due, read_missing, write_missing
 from drkeeper.replication.pieces import bring_piece, bring_pieces
 from drkeeper.replication.records import Failure, ReplicationRecord
-from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, Tally, TooManyKeys, bring, listed_keys
+from drkeeper.replication.shard_run import (
+    TABLE_KEYS,
+    Bringing,
+    Tally,
+    TooManyKeys,
+    bring,
+    has_opaque_etags,
+    listed_keys,
+)
 from drkeeper.replication.shards import Folders, Shard, count_folders, cut
 from drkeeper.systems._objects.options import Options
 
 GROWN = "has grown too large since it was cut; run it again"
+OTHER_ETAGS = (
+    "{count} copies have other ETags than their originals; where a bucket encrypts with SSE-KMS or SSE-C say `etags: "
+    "opaque` of it: else they are copied again by each run"
+)
 UNVERSIONED = "the replica is not versioned: what is overwritten there is lost, and deletions do not follow"
 
 
@@ -123,7 +135,7 @@ class Run:
             failures=tuple(Failure(key=key, error=error) for key, error in tally.failures),
             behind_seconds=_behind(as_of, tally.oldest),
             verified=tally.verified,
-            notes=tuple(notes),
+            notes=(*notes, *_etag_notes(copier, tally)),
         )
 
     def bringing(self, copier: Copier, task: str, may_overwrite: Callable[[Tally], None]) -> Bringing:
@@ -219,6 +231,11 @@ def _versions(replica: Bucket) -> tuple[bool, list[str]]:
     except (CallLacking, BucketUnreachable) as error:
         return False, [f"deletions do not follow: whether the replica is versioned cannot be told: {error}"]
     return versioned, [] if versioned else [UNVERSIONED]
+
+
+def _etag_notes(copier: Copier, tally: Tally) -> list[str]:
+    count = tally.verified.get("digest", 0)
+    return [OTHER_ETAGS.format(count=count)] if count and not has_opaque_etags(copier) else []
 
 
 def _behind(as_of: datetime, oldest: datetime | None) -> float:

@@ -156,8 +156,14 @@ def scopes(copier: Copier, least: int) -> list[Shard]:
     return found + [Shard(prefix) for prefix in level]
 
 
+def has_opaque_etags(copier: Copier) -> bool:
+    """Whether the ETags of either bucket say nothing of bytes."""
+    return "opaque" in {copier.source.options.etags, copier.replica.options.etags}
+
+
 def compared(how: Bringing, shard: Shard) -> tuple[Iterator[Listed], Table]:
     """The source's listing, and the replica's as a table; both are read at the same time."""
+    opaque = has_opaque_etags(how.copier)
 
     def chosen(one: Listed) -> bool:
         return how.protected(one.key) and (shard.parts == 1 or shard.has(one.key))
@@ -165,7 +171,7 @@ def compared(how: Bringing, shard: Shard) -> tuple[Iterator[Listed], Table]:
     def table() -> Table:
         held: dict[str, str] = {}
         for one in filter(chosen, list_objects(how.copier.replica, shard.prefix, deep=shard.deep)):
-            held[one.key] = entry(one)
+            held[one.key] = entry(one, opaque=opaque)
             if len(held) > TABLE_KEYS:
                 raise TooManyKeys
         return held
