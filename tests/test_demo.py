@@ -36,7 +36,9 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def environment_of(process_id: int) -> dict[str, str]:
-    text = Path(f"/proc/{process_id}/environ").read_bytes().decode()
+    text, give_up_at = "", time.monotonic() + 5
+    while not text and time.monotonic() < give_up_at:  # it is empty for a moment after a process has begun
+        text = Path(f"/proc/{process_id}/environ").read_bytes().decode()
     return dict(line.split("=", 1) for line in text.split("\0") if "=" in line)
 
 

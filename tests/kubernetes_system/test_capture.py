@@ -276,7 +276,7 @@ def test_a_forbidden_kind_stays_in_git_as_it_was(
     control_plane: ControlPlane, kubeconfig_for: Callable[..., Path], tmp_path: Path
 ) -> None:
     rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/halved"
-    subject = {"kind": "User", "name": "half", "apiGroup": "rbac.authorization.k8s.io"}
+    subject = {"kind": "User", "name": "half-reader", "apiGroup": "rbac.authorization.k8s.io"}
     with Http(control_plane) as http:
         http("POST", "/api/v1/namespaces", {"metadata": {"name": "halved"}})
         http("POST", "/api/v1/namespaces/halved/configmaps", {"metadata": {"name": "a"}, "data": {"a": "1"}})
@@ -284,16 +284,20 @@ def test_a_forbidden_kind_stays_in_git_as_it_was(
             "POST", "/api/v1/namespaces/halved/services", {"metadata": {"name": "b"}, "spec": {"ports": [{"port": 1}]}}
         )
         rule = {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]}
-        http("POST", f"{rbac}/roles", {"metadata": {"name": "half"}, "rules": [rule]})
-        reference = {"kind": "Role", "name": "half", "apiGroup": "rbac.authorization.k8s.io"}
+        http("POST", f"{rbac}/roles", {"metadata": {"name": "half-reader"}, "rules": [rule]})
+        reference = {"kind": "Role", "name": "half-reader", "apiGroup": "rbac.authorization.k8s.io"}
         http(
-            "POST", f"{rbac}/rolebindings", {"metadata": {"name": "half"}, "roleRef": reference, "subjects": [subject]}
+            "POST",
+            f"{rbac}/rolebindings",
+            {"metadata": {"name": "half-reader"}, "roleRef": reference, "subjects": [subject]},
         )
     repository = tmp_path / "r.git"
     subprocess.run(["git", "init", "--quiet", "--bare", str(repository)], check=True)
     more = {"kinds": ("configmaps", "services"), "git": {"url": str(repository)}}
     whole = capture(of_namespace(control_plane, "halved", **more))
-    less = of_namespace(control_plane, "halved", **{**more, "kubeconfig": kubeconfig_for(control_plane, user="half")})
+    less = of_namespace(
+        control_plane, "halved", **{**more, "kubeconfig": kubeconfig_for(control_plane, user="half-reader")}
+    )
     half = capture(less)
     assert [check.subject for check in half.findings] == ["configmaps"]
     assert "a Role of namespace halved" in half.findings[0].remedy
