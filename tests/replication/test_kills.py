@@ -23,7 +23,7 @@ PROGRAM = """
 import sys
 from drkeeper.replication.run import Pair, Run
 from drkeeper.systems._objects.options import Options
-Run(Pair("artifacts", Options.model_validate_json(sys.stdin.read()))).carry_out()
+Run(Pair("artifacts", Options.model_validate_json(sys.stdin.read()), 8_000_000)).carry_out()
 """
 
 
