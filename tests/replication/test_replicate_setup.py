@@ -8,21 +8,6 @@ from drkeeper.cli.errors import guarded
 from drkeeper.cli.replicate_setup import command
 from drkeeper.cli.settings import Settings
 
-KIND = """
-from drkeeper.buckets.native_options import NativeOptions
-from drkeeper.buckets.options import BucketOptions
-
-
-class Options(BucketOptions):
-    replica: BucketOptions | None = None
-    native: NativeOptions | None = None
-
-
-def open_system(name, options):
-    raise NotImplementedError
-"""
-"""Used only where drkeeper itself has no kind of this name: ours comes before a third party's."""
-
 
 class Setup:
     def __init__(self, folder, capfd, near, far):
@@ -69,12 +54,6 @@ class Setup:
 
 @pytest.fixture
 def setup(tmp_path, capfd, near, far, monkeypatch):
-    information = tmp_path / "drkeeper_some_objects-1.0.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: drkeeper-some-objects\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text("[drkeeper.systems]\nobjects = drkeeper_some_objects\n")
-    (tmp_path / "drkeeper_some_objects.py").write_text(KIND)
-    monkeypatch.syspath_prepend(str(tmp_path))
     setup = Setup(tmp_path, capfd, near, far)
     monkeypatch.setenv(f"SECRET_{setup.source[-12:].upper()}", near.secret_key)
     monkeypatch.setenv(f"SECRET_{setup.replica[-12:].upper()}", far.secret_key)
