@@ -160,8 +160,8 @@ class TestDeletions:
         assert "not versioned" in record.notes[0]
         assert list(contents(replica)) == ["k"]
 
-    @pytest.mark.parametrize("action", ["expired", "lacking"])
-    def test_where_versions_cannot_be_asked_for_deletions_do_not_follow(self, far, source, replica, action):
+    @pytest.mark.parametrize(("action", "why"), [("expired", "cannot be told"), ("lacking", "not versioned")])
+    def test_where_versions_cannot_be_asked_for_deletions_do_not_follow(self, far, source, replica, action, why):
         versioned(far, replica)
         source.request("PUT", "k", body=b"x")
         run(pair_of(source, replica))
@@ -171,7 +171,7 @@ class TestDeletions:
             pair = pair_of(source, replica, replica_endpoint=proxy.endpoint, copying={"deletions_after_days": 0})
             record = run(pair)
         assert rule.hits
-        assert "cannot be told" in record.notes[0]
+        assert why in record.notes[0]
         assert (record.complete, record.deleted, record.waiting) == (True, 0, 1)
 
     def test_notes_that_cannot_be_read_begin_anew(self, source, replica):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from html import escape, unescape
+from html import unescape
 from re import DOTALL
 from re import compile as pattern
 from urllib.parse import quote
@@ -128,12 +128,6 @@ def write_headers(one: Described, tags: Mapping[str, str]) -> dict[str, str]:
             f"{quote(name, safe='')}={quote(tags[name], safe='')}" for name in sorted(tags)
         )
     return sent
-
-
-def tagging_body(tags: Mapping[str, str]) -> bytes:
-    """The body of a PutObjectTagging request."""
-    each = "".join(f"<Tag><Key>{escape(name)}</Key><Value>{escape(tags[name])}</Value></Tag>" for name in sorted(tags))
-    return f"<Tagging><TagSet>{each}</TagSet></Tagging>".encode()
 
 
 def time_at(bucket: Bucket) -> datetime:

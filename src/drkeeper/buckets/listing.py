@@ -6,7 +6,7 @@ is not that of bytes everywhere (SeaweedFS lists `a/b` before `a-b`): never merg
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from html import unescape
 from urllib.parse import unquote
 
@@ -23,6 +23,7 @@ MORE = re.compile(
 )
 UPLOAD = re.compile(rb"<Upload>(.*?)</Upload>", re.DOTALL)
 UPLOAD_FIELD = re.compile(rb"<(Key|UploadId|Initiated)>([^<]*)</")
+WHOLE = re.compile(rb"</List(BucketResult|VersionsResult|MultipartUploadsResult)>\s*$")
 ENCODED = re.compile(rb"<EncodingType>url</EncodingType>", re.IGNORECASE)
 
 
@@ -34,12 +35,8 @@ def list_objects(bucket: Bucket, prefix: str = "", *, deep: bool = True) -> Iter
         prefix: "" for all of it.
         deep: Also those that have a `/` after the prefix.
     """
-    query = {"list-type": "2", "encoding-type": "url", "prefix": bucket.prefix + prefix}
-    if not deep:
-        query["delimiter"] = "/"
-    while True:
-        body = bucket.request("GET", query=query).body
-        decode = _decoder(body, len(bucket.prefix))
+    query = {"list-type": "2"} if deep else {"list-type": "2", "delimiter": "/"}
+    for body, decode in _pages(bucket, query, prefix):
         for found in OBJECT.finditer(body):
             fields = dict(FIELD.findall(found[1]))
             yield Listed(
@@ -49,34 +46,21 @@ def list_objects(bucket: Bucket, prefix: str = "", *, deep: bool = True) -> Iter
                 modified_at=fields[b"LastModified"].decode(),
                 storage_class=fields.get(b"StorageClass", b"").decode(),
             )
-        more = dict(MORE.findall(body))
-        if more.get(b"IsTruncated") != b"true":
-            _insist_whole(bucket, body, b"</ListBucketResult>")
-            return
-        query = {**query, "continuation-token": unescape(more[b"NextContinuationToken"].decode())}
 
 
 def list_folders(bucket: Bucket, prefix: str, *, most_pages: int) -> tuple[str, ...] | None:
     """The folders right below one, each ending in `/`; None where so many pages do not hold all that is right there."""
-    query = {"list-type": "2", "encoding-type": "url", "prefix": bucket.prefix + prefix, "delimiter": "/"}
     found: list[str] = []
-    for _ in range(most_pages):
-        body = bucket.request("GET", query=query).body
-        found += map(_decoder(body, len(bucket.prefix)), FOLDER.findall(body))
-        more = dict(MORE.findall(body))
-        if more.get(b"IsTruncated") != b"true":
-            _insist_whole(bucket, body, b"</ListBucketResult>")
-            return tuple(found)
-        query = {**query, "continuation-token": unescape(more[b"NextContinuationToken"].decode())}
-    return None
+    for number, (body, decode) in enumerate(_pages(bucket, {"list-type": "2", "delimiter": "/"}, prefix)):
+        if number == most_pages:
+            return None
+        found += map(decode, FOLDER.findall(body))
+    return tuple(found)
 
 
 def list_versions(bucket: Bucket, prefix: str = "") -> Iterator[Version]:
     """All versions and delete markers of objects whose key begins with the prefix; of one key the newest first."""
-    query = {"versions": "", "encoding-type": "url", "prefix": bucket.prefix + prefix}
-    while True:
-        body = bucket.request("GET", query=query).body
-        decode = _decoder(body, len(bucket.prefix))
+    for body, decode in _pages(bucket, {"versions": ""}, prefix):
         for found in VERSION.finditer(body):
             fields = dict(FIELD.findall(found[2]))
             yield Version(
@@ -89,29 +73,41 @@ def list_versions(bucket: Bucket, prefix: str = "") -> Iterator[Version]:
                 etag=_etag(fields.get(b"ETag", b"")),
                 storage_class=fields.get(b"StorageClass", b"").decode(),
             )
-        more = dict(MORE.findall(body))
-        if more.get(b"IsTruncated") != b"true":
-            _insist_whole(bucket, body, b"</ListVersionsResult>")
-            return
-        marker = _decoder(body, 0)(more[b"NextKeyMarker"])
-        query = {**query, "key-marker": marker, "version-id-marker": more.get(b"NextVersionIdMarker", b"").decode()}
 
 
 def list_uploads(bucket: Bucket, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Key, upload id and beginning of each upload in parts that has not ended."""
-    query = {"uploads": "", "encoding-type": "url", "prefix": bucket.prefix + prefix}
-    while True:
-        body = bucket.request("GET", query=query).body
-        decode = _decoder(body, len(bucket.prefix))
+    for body, decode in _pages(bucket, {"uploads": ""}, prefix):
         for found in UPLOAD.finditer(body):
             fields = dict(UPLOAD_FIELD.findall(found[1]))
             yield decode(fields[b"Key"]), unescape(fields[b"UploadId"].decode()), fields[b"Initiated"].decode()
+
+
+def _pages(bucket: Bucket, query: Mapping[str, str], prefix: str) -> Iterator[tuple[bytes, Callable[[bytes], str]]]:
+    """The pages of a listing, each with what makes keys of its texts.
+
+    Raises:
+        BytesDamaged: A page came without its end: what it lacks would count as deleted.
+    """
+    asked = {**query, "encoding-type": "url", "prefix": bucket.prefix + prefix}
+    while True:
+        body = bucket.request("GET", query=asked).body
+        if not WHOLE.search(body):
+            raise BytesDamaged(f"{bucket.url}: a listing came without its end")
+        yield body, _decoder(body, len(bucket.prefix))
         more = dict(MORE.findall(body))
         if more.get(b"IsTruncated") != b"true":
-            _insist_whole(bucket, body, b"</ListMultipartUploadsResult>")
             return
-        marker = _decoder(body, 0)(more[b"NextKeyMarker"])
-        query = {**query, "key-marker": marker, "upload-id-marker": more.get(b"NextUploadIdMarker", b"").decode()}
+        asked = {**asked, **_where_next(more, _decoder(body, 0))}
+
+
+def _where_next(more: Mapping[bytes, bytes], decode: Callable[[bytes], str]) -> dict[str, str]:
+    """Where the next page begins: each kind of listing has its own words for that."""
+    if b"NextContinuationToken" in more:
+        return {"continuation-token": unescape(more[b"NextContinuationToken"].decode())}
+    words = {b"NextVersionIdMarker": "version-id-marker", b"NextUploadIdMarker": "upload-id-marker"}
+    within = {word: more[name].decode() for name, word in words.items() if name in more}
+    return {"key-marker": decode(more[b"NextKeyMarker"]), **within}
 
 
 def _decoder(body: bytes, skip: int) -> Callable[[bytes], str]:
@@ -131,9 +127,3 @@ def _etag(value: bytes) -> str:
     """Nothing but quotes is escaped in one, in either way: to unescape in general took half of a listing's time."""
     text = value.decode().replace("&#34;", "").replace("&quot;", "")
     return unescape(text).strip('"') if "&" in text else text.strip('"')
-
-
-def _insist_whole(bucket: Bucket, body: bytes, end: bytes) -> None:
-    """A page that was cut off must not pass for the last one: what it lacks would count as deleted."""
-    if not body.rstrip().endswith(end):
-        raise BytesDamaged(f"{bucket.url}: a listing came without its end")

@@ -8,16 +8,16 @@ from itertools import islice
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import time_at
-from drkeeper.buckets.errors import CallLacking
 from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.options import BucketOptions
 from drkeeper.buckets.reserved import HEARTBEAT, protects
+from drkeeper.buckets.versioning import is_versioned
 from drkeeper.errors import DrkeeperError, Interrupted, Refused
 from drkeeper.failover.records import Loss, Side
 from drkeeper.failover.roles import current_roles, read_mark
 from drkeeper.failover.steps import Replicated, SideState, World
 from drkeeper.replication.records import ReplicationRecord
-from drkeeper.replication.run import Pair, is_versioned
+from drkeeper.replication.run import Pair
 from drkeeper.replication.shard_run import Bringing, Tally, TooManyKeys, bring, listed_keys
 from drkeeper.replication.shards import count_folders, cut
 from drkeeper.vault.layout import REPLICATIONS
@@ -150,7 +150,7 @@ def _state(sides: Sides, side: Side) -> SideState:
     bucket = sides.hurried(side)
     try:
         clock_at = time_at(bucket)
-        versioned = _versioned(bucket)
+        versioned = is_versioned(bucket)
         mark = read_mark(bucket)
         protected = protection(sides)
         empty = not any(True for _ in islice(_protected_keys(bucket, protected), 1))
@@ -172,13 +172,6 @@ def _state(sides: Sides, side: Side) -> SideState:
 
 def _protected_keys(bucket: Bucket, protected: Protected) -> Iterator[str]:
     return (one.key for one in list_objects(bucket) if protected(one.key))
-
-
-def _versioned(bucket: Bucket) -> bool:
-    try:
-        return is_versioned(bucket)
-    except CallLacking:
-        return False
 
 
 def _replicated(newest: ReplicationRecord, complete_as_of: datetime | None) -> Replicated:

@@ -13,7 +13,7 @@ from drkeeper.buckets.reserved import protects
 from drkeeper.facts import Check
 from drkeeper.replication.difference import Lacking, Table, entry, is_same, lacking
 from drkeeper.replication.missing import read_missing
-from drkeeper.replication.run import Pair, is_versioned
+from drkeeper.replication.run import Pair, why_no_deletions
 from drkeeper.replication.shard_run import TABLE_KEYS, Bringing, TooManyKeys, compared, has_opaque_etags, listed_keys
 from drkeeper.replication.shards import EVERYTHING, Shard, count_folders, cut
 
@@ -147,8 +147,8 @@ def _tell(stored: Stored, pair: Pair, copier: Copier) -> None:
     names = ", ".join(stored.extra) + (", …" if stored.extra_count > len(stored.extra) else "")
     if after is None:
         why = "deletions do not follow, says the policy"
-    elif not is_versioned(copier.replica):
-        why = "deletions do not follow, since the replica is not versioned"
+    elif why_not := why_no_deletions(copier.replica):
+        why = why_not
     else:
         why = f"{min(waiting, stored.extra_count)} of them wait for {after:g} days to be over, the others to be noted"
     stored.notes.append(f"{stored.extra_count} objects are in the replica only ({names}): {why}")

@@ -9,10 +9,11 @@ from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.described import time_at
-from drkeeper.buckets.errors import BucketUnreachable, CallLacking
+from drkeeper.buckets.errors import BucketUnreachable
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.reserved import protects
 from drkeeper.buckets.uploads import discard_uploads
+from drkeeper.buckets.versioning import is_versioned
 from drkeeper.errors import Refused
 from drkeeper.progress import Progress, Silent
 from drkeeper.replication.guard import GUARD_HINT, Guard
@@ -113,6 +114,23 @@ class Run:
             outcome = "done"
         finally:
             self.progress.end(task, outcome)
+        return self._record(
+            copier,
+            tally,
+            (deleted, waiting, [*notes, *_etag_notes(copier, tally)]),
+            began=(started_at, as_of, started),
+        )
+
+    def _record(
+        self,
+        copier: Copier,
+        tally: Tally,
+        deletions: tuple[int, int, list[str]],
+        *,
+        began: tuple[datetime, datetime, float],
+    ) -> ReplicationRecord:
+        """What a run came to. `began`: by our clock, by the source's, and by the clock that measures."""
+        (deleted, waiting, notes), (started_at, as_of, started) = deletions, began
         return ReplicationRecord(
             system=self.pair.system,
             source_url=copier.source.url,
@@ -135,7 +153,7 @@ class Run:
             failures=tuple(Failure(key=key, error=error) for key, error in tally.failures),
             behind_seconds=_behind(as_of, tally.oldest),
             verified=tally.verified,
-            notes=(*notes, *_etag_notes(copier, tally)),
+            notes=tuple(notes),
         )
 
     def bringing(self, copier: Copier, task: str, may_overwrite: Callable[[Tally], None]) -> Bringing:
@@ -198,11 +216,12 @@ class Run:
     def _follow_deletions(self, copier: Copier, tally: Tally) -> tuple[int, int, list[str]]:
         """Delete markers for what has been missing for long enough: how many, how many wait, and what to know."""
         after = self.pair.options.copying.deletions_after_days
-        versioned, notes = _versions(copier.replica)
+        why_not = why_no_deletions(copier.replica)
+        notes = [why_not] if why_not else []
         now = time_at(copier.replica)
         noted = read_missing(copier.replica)
         missing = carried_on(noted, tally.extra, now)
-        ripe = due(missing, now, timedelta(days=after)) if after is not None and versioned else []
+        ripe = due(missing, now, timedelta(days=after)) if after is not None and not why_not else []
         if self.dry_run or after is None:
             return len(ripe), len(missing) - len(ripe), notes
         guard = self.pair.guard(self.allow_share)
@@ -219,18 +238,12 @@ class Run:
         return len(ripe), len(missing), notes
 
 
-def is_versioned(bucket: Bucket) -> bool:
-    """Whether what is overwritten or deleted there stays as an older version."""
-    return b"<Status>Enabled</Status>" in bucket.request("GET", query={"versioning": ""}).body
-
-
-def _versions(replica: Bucket) -> tuple[bool, list[str]]:
-    """Whether deletions may follow there, and what to know where they do not."""
+def why_no_deletions(replica: Bucket) -> str:
+    """Why deletions do not follow there; "" where they may."""
     try:
-        versioned = is_versioned(replica)
-    except (CallLacking, BucketUnreachable) as error:
-        return False, [f"deletions do not follow: whether the replica is versioned cannot be told: {error}"]
-    return versioned, [] if versioned else [UNVERSIONED]
+        return "" if is_versioned(replica) else UNVERSIONED
+    except BucketUnreachable as error:
+        return f"deletions do not follow: whether the replica is versioned cannot be told: {error}"
 
 
 def _etag_notes(copier: Copier, tally: Tally) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.options import SCHEME, BucketOptions
 from drkeeper.buckets.uploads import discard_uploads
+from drkeeper.buckets.versioning import versioning_of
 from drkeeper.errors import LoadFailed, PolicyInvalid, UsageInvalid
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
@@ -23,7 +24,7 @@ from drkeeper.systems._objects.frozen import frozen
 from drkeeper.systems._objects.notes import Notes
 from drkeeper.systems._objects.options import Options
 from drkeeper.systems._objects.places import Places
-from drkeeper.systems._objects.scope import Scope, versioning_of, words
+from drkeeper.systems._objects.scope import Scope, words
 from drkeeper.systems._objects.table import open_table
 
 __all__ = ["ObjectsSystem", "Options", "open_system"]

@@ -10,6 +10,7 @@ from drkeeper.buckets.errors import ObjectChanged, ObjectGone
 from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.buckets.options import BucketOptions
 from drkeeper.buckets.reserved import OURS
+from drkeeper.buckets.versioning import versioning_of
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.recovery_point import SystemRecord
@@ -17,7 +18,7 @@ from drkeeper.systems._objects.frozen import VERSIONING_REMEDY
 from drkeeper.systems._objects.inventory import INVENTORY
 from drkeeper.systems._objects.options import Options
 from drkeeper.systems._objects.places import Places
-from drkeeper.systems._objects.scope import versioning_of, words
+from drkeeper.systems._objects.scope import words
 from drkeeper.systems._objects.target import NO_UNDO, is_empty
 
 PROBE = OURS + "probe"

@@ -13,6 +13,7 @@ from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.described import time_at
 from drkeeper.buckets.errors import BucketUnreachable, CallLacking, ObjectChanged, ObjectGone
 from drkeeper.buckets.listed import Version
+from drkeeper.buckets.versioning import versioning_of
 from drkeeper.errors import CaptureFailed, DrkeeperError
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
@@ -23,7 +24,7 @@ from drkeeper.systems._objects.hint import restore_hint
 from drkeeper.systems._objects.inventory import INVENTORY, Item, blocks_of, item_of
 from drkeeper.systems._objects.moments import as_of
 from drkeeper.systems._objects.options import Options
-from drkeeper.systems._objects.scope import Scope, versioning_of
+from drkeeper.systems._objects.scope import Scope
 from drkeeper.systems._objects.tally import Tally
 from drkeeper.throttle import current_stop
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from drkeeper.buckets.bucket import Bucket
-from drkeeper.buckets.errors import CallLacking
 from drkeeper.buckets.listed import Listed, Version
 from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.buckets.reserved import OURS, protects
@@ -69,19 +68,6 @@ class Scope:
 def words(only: Sequence[str]) -> str:
     """What was chosen, for people."""
     return ", ".join(only[:3]) + (f" and {len(only) - 3} more" if len(only) > 3 else "")  # noqa: PLR2004
-
-
-def versioning_of(bucket: Bucket) -> str:
-    """`Enabled`, `Suspended`, or "" where the bucket keeps no versions.
-
-    Raises:
-        BucketUnreachable: Also where we may not ask.
-    """
-    try:
-        body = bucket.request("GET", query={"versioning": ""}).body
-    except CallLacking:
-        return ""
-    return next((word for word in ("Enabled", "Suspended") if f"<Status>{word}</Status>".encode() in body), "")
 
 
 def _present(one: Listed) -> Version:

@@ -15,6 +15,7 @@ from drkeeper.buckets.errors import ObjectGone
 from drkeeper.buckets.many import Ask, Job, run_many
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.transport import NoAnswer
+from drkeeper.buckets.versioning import is_versioned
 from drkeeper.errors import LoadFailed, Refused
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Streams
@@ -23,7 +24,7 @@ from drkeeper.systems._objects.details import look_at
 from drkeeper.systems._objects.inventory import INVENTORY, Item, items_in
 from drkeeper.systems._objects.notes import Notes, lines_noted
 from drkeeper.systems._objects.places import Places, find_sources
-from drkeeper.systems._objects.scope import versioning_of, words
+from drkeeper.systems._objects.scope import words
 from drkeeper.systems._objects.table import Count, Source, Table, is_ours, names, open_table
 
 BATCH = 5_000
@@ -82,7 +83,7 @@ def insist(places: Places, table: Table, silent: Iterable[str]) -> None:
             "objects in an archive class (GLACIER) have to be made readable there first",
         )
     changes = [f"{verb} {_number(count)} ({names(count)})" for verb, count in _destructive(table) if count.objects]
-    if changes and versioning_of(places.target) != "Enabled":
+    if changes and not is_versioned(places.target):
         raise Refused(
             f"{places.target.url} keeps no versions, and the restore would {' and '.join(changes)}; "
             "no object was touched",
@@ -119,7 +120,7 @@ def put_right(places: Places, notes: Notes, record: SystemRecord) -> None:
         compare(places, table, moment_of(record))
         _find_the_rest(places, table)
         changes = [f"{verb} {_number(count)} ({names(count)})" for verb, count in _destructive(table) if count.objects]
-        if changes and versioning_of(places.target) != "Enabled":
+        if changes and not is_versioned(places.target):
             raise LoadFailed(
                 f"{places.target.url} keeps no versions, and was written to since the load: the restore would "
                 f"{' and '.join(changes)}; it was not touched",
