@@ -32,10 +32,10 @@ from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import (
-    BUCKETS,
     acting_policy,
     acting_policy_if_known,
     drill_request,
+    has_buckets,
     open_regions,
     open_systems,
     open_vault,
@@ -96,12 +96,6 @@ def back_up(
         for name, system in open_systems(acting_policy(policy, vault), names).items()
     }
     send_waiting(vault, {name: source.system for name, source in sources.items()})
-    point_id = token_hex(6)
-
-    def carry_runbook(point: RecoveryPoint) -> None:
-        text = render_runbook(point, encrypted=vault.encrypted, region_urls=_region_urls(vault))
-        vault.primary.put(runbook_key(point_id), text.encode())
-
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
@@ -109,28 +103,25 @@ def back_up(
                 sources,
                 policy=policy.name,
                 writer=writer,
-                point_id=point_id,
+                point_id=token_hex(6),
                 purpose=purpose,
                 progress=progress,
                 stop=stop,
-                before_commit=carry_runbook,
+                before_commit=lambda point: _write_runbook(vault, point),
                 meanwhile=_warm_up,
             )
         lacking = _copy_out(vault, lease, progress)
-    buckets = [] if purpose == "undo" else _bring_buckets(vault, policy, sources, progress, stop)
-    return Backed(point=point, lacking=lacking, buckets=tuple(buckets))
+    if purpose == "undo" or not has_buckets(policy):
+        return Backed(point=point, lacking=lacking)
+    from drkeeper.artifacts import bring_after_backup
+
+    buckets = bring_after_backup(vault, policy, tuple(sources), progress=progress, stop=stop)
+    return Backed(point=point, lacking=lacking, buckets=buckets)
 
 
-def _bring_buckets(
-    vault: Vault, policy: Policy, names: Iterable[str], progress: Progress | None, stop: threading.Event | None
-) -> list["Brought"]:
-    """After the commit and outside of its lease: what a point names is in the other region, too."""
-    if not any(policy.systems[name].kind == BUCKETS for name in names):
-        return []
-    from drkeeper import artifacts
-
-    pairs = [pair for pair in artifacts.pairs(policy) if pair.system in names and pair.options.copying.with_backup]
-    return artifacts.bring(vault, policy, pairs, progress=progress, stop=stop)
+def _write_runbook(vault: Vault, point: RecoveryPoint) -> None:
+    text = render_runbook(point, encrypted=vault.encrypted, region_urls=_region_urls(vault))
+    vault.primary.put(runbook_key(point.point_id), text.encode())
 
 
 def send_waiting(vault: Vault, systems: Mapping[str, System]) -> list["Delivered"]:
@@ -163,7 +154,7 @@ def check(policy: Policy) -> list[Check]:
     from drkeeper.doctor import probe_regions, probe_systems
 
     found = [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
-    if any(system.kind == BUCKETS for system in policy.systems.values()):
+    if has_buckets(policy):
         from drkeeper import artifacts
 
         found.extend(artifacts.checks(policy))

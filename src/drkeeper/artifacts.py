@@ -106,6 +106,14 @@ def bring(
     return results
 
 
+def bring_after_backup(
+    vault: Vault, policy: Policy, names: Iterable[str], *, progress: Progress | None, stop: threading.Event | None
+) -> tuple[Brought, ...]:
+    """What a point names is in the other region, too: after its commit, and outside of the lease of that."""
+    chosen = [pair for pair in pairs(policy) if pair.system in names and pair.options.copying.with_backup]
+    return tuple(bring(vault, policy, chosen, progress=progress, stop=stop))
+
+
 def watch(
     vault: Vault,
     policy: Policy,

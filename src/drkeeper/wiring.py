@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from drkeeper.drill_record import DrillRequest
     from drkeeper.forecast import Run
 
-BUCKETS = "objects"
-"""The kind of systems that have a replica, which may be primary."""
-
 
 def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> dict[str, Store]:
     """The vault's stores by name, the primary first. Connects to nothing.
@@ -103,13 +100,18 @@ def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], i
     return {name: system.narrowed(only, into, [each.options for each in policy.systems.values()])}
 
 
+def has_buckets(policy: Policy) -> bool:
+    """Whether it protects any: the only systems that have a replica, which may be primary."""
+    return any(system.kind == "objects" for system in policy.systems.values())
+
+
 def acting_policy(policy: Policy, vault: Vault) -> Policy:
     """The policy as roles have it: after a fail-over the replica is the bucket that is backed up and restored into.
 
     Raises:
         VaultUnreachable: No region of the vault answers.
     """
-    if not any(system.kind == BUCKETS for system in policy.systems.values()):
+    if not has_buckets(policy):
         return policy
     from drkeeper.failover import current_roles
     from drkeeper.systems._objects.options import Options
@@ -124,7 +126,7 @@ def acting_policy(policy: Policy, vault: Vault) -> Policy:
 
 def acting_policy_if_known(policy: Policy) -> Policy:
     """As roles have it; the policy as it is where the vault, which knows them, does not answer."""
-    if not any(system.kind == BUCKETS for system in policy.systems.values()):
+    if not has_buckets(policy):
         return policy
     try:
         return acting_policy(policy, open_vault(policy))
