@@ -52,16 +52,7 @@ def build_plan(
     records = {record.name: record for record in point.systems}
     wanted = _restorable(point, records, targets, allow_partial=allow_partial)
     holding = [target.system for target in wanted if not target.empty]
-    if holding and into:
-        raise Refused(
-            f"{into} holds objects of what would be restored, and no undo point is taken of it; nothing was changed",
-            hint="name a place that holds none of it, or restore in place, without --into",
-        )
-    if holding and not overwrite:
-        raise Refused(
-            f"{', '.join(holding)} already hold{'s' if len(holding) == 1 else ''} data; nothing was changed",
-            hint="give --overwrite to replace it: an undo point is taken first",
-        )
+    _insist_free(holding, into=into, overwrite=overwrite)
     steps = tuple(_steps(point, records, wanted, holding, history))
     if keep_held:
         steps = _without_releases(steps)
@@ -88,6 +79,20 @@ def build_plan(
             if record.name not in names
         },
     )
+
+
+def _insist_free(holding: Sequence[str], *, into: str, overwrite: bool) -> None:
+    """Targets that hold data are replaced when that was asked for, and only where an undo point can be taken."""
+    if holding and into:
+        raise Refused(
+            f"{into} holds objects of what would be restored, and no undo point is taken of it; nothing was changed",
+            hint="name a place that holds none of it, or restore in place, without --into",
+        )
+    if holding and not overwrite:
+        raise Refused(
+            f"{', '.join(holding)} already hold{'s' if len(holding) == 1 else ''} data; nothing was changed",
+            hint="give --overwrite to replace it: an undo point is taken first",
+        )
 
 
 def _without_releases(steps: Sequence[Step]) -> tuple[Step, ...]:

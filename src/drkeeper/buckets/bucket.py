@@ -6,6 +6,7 @@ each of which is tried again by itself, so that a connection that is cut costs o
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from urllib.parse import quote, urlsplit
 
 from drkeeper import clock
@@ -36,6 +37,15 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = b""
     tries: int = 1
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A try that failed; `passing`: another one may go better."""
+
+    problem: DrkeeperError
+    passing: bool
+    retry_after: str | None = None
 
 
 class Bucket:
@@ -105,29 +115,15 @@ class Bucket:
             Interrupted: The work was told to stop.
             Refused: The bucket is open for reading only.
         """
-        what = f"{method} {key or '/'}"
-        attempt = 0
-        while True:
-            attempt += 1
-            retry_after: str | None = None
-            try:
-                reply = self._once(method, key, query or {}, headers or {}, body, long=long)
-            except NoAnswer as error:
-                problem: DrkeeperError = BucketUnreachable(f"{self.url} does not answer {what}: {error}")
-            else:
-                if reply.status in OK and not _error_inside(method, reply):
-                    return Answer(reply.status, reply.headers, reply.body, attempt)
-                status = reply.status if reply.status not in OK else 500
-                retry_after = reply.headers.get("retry-after")
-                problem = error_of(self.url, what, status, reply.body)
-                if status in THROTTLING:
-                    self.on_throttle()
-                if status not in PASSING:
-                    raise problem
-            if attempt > self.options.retries:
-                raise problem
-            if current_stop().wait(wait_seconds(attempt, retry_after)):
+        for attempt in count(1):
+            outcome = self._once(method, key, query or {}, headers or {}, body, long=long)
+            if isinstance(outcome, Reply):
+                return Answer(outcome.status, outcome.headers, outcome.body, attempt)
+            if not outcome.passing or attempt > self.options.retries:
+                raise outcome.problem
+            if current_stop().wait(wait_seconds(attempt, outcome.retry_after)):
                 raise Interrupted("interrupted")
+        raise AssertionError("unreachable")
 
     def read(
         self, key: str, size_bytes: int, *, version_id: str = "", etag: str = "", start: int = 0
@@ -169,9 +165,20 @@ class Bucket:
         body: bytes | Upload | None,
         *,
         long: bool,
-    ) -> Reply:
+    ) -> "Reply | _Failure":
+        what = f"{method} {key or '/'}"
         url, signed = self.signed(method, key, query, headers)
-        return self.transport.send(method, url, signed, body, current_stop(), long=long)
+        try:
+            reply = self.transport.send(method, url, signed, body, current_stop(), long=long)
+        except NoAnswer as error:
+            return _Failure(BucketUnreachable(f"{self.url} does not answer {what}: {error}"), passing=True)
+        if reply.status in OK and not _error_inside(method, reply):
+            return reply
+        status = reply.status if reply.status not in OK else 500
+        if status in THROTTLING:
+            self.on_throttle()
+        problem = error_of(self.url, what, status, reply.body)
+        return _Failure(problem, passing=status in PASSING, retry_after=reply.headers.get("retry-after"))
 
     def signed(
         self, method: str, key: str | None, query: Mapping[str, str], headers: Mapping[str, str]

@@ -100,11 +100,7 @@ class Transport:
             handle.perform()
         except pycurl.error as error:
             handle.close()  # its connection is in an unknown state
-            if exchange.sender is not None and exchange.sender.error is not None:
-                raise exchange.sender.error from error
-            if stop.is_set():
-                raise Interrupted("interrupted") from error
-            raise NoAnswer(str(error.args[1] or f"libcurl error {error.args[0]}")) from error
+            raise exchange.failure(error, stop) from error
         reply = exchange.reply(handle)
         self.give_back(handle)
         return reply
@@ -191,6 +187,14 @@ class Exchange:
 
     receiver: "_Receiver"
     sender: "_Sender | None"
+
+    def failure(self, error: Exception, stop: threading.Event) -> BaseException:
+        """Why libcurl ended the request: the body's own source failed, we were told to stop, or there was no answer."""
+        if self.sender is not None and self.sender.error is not None:
+            return self.sender.error
+        if stop.is_set():
+            return Interrupted("interrupted")
+        return NoAnswer(str(error.args[1] or f"libcurl error {error.args[0]}"))
 
     def reply(self, handle: Any) -> Reply:
         """After the request was performed; once only."""
