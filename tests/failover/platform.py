@@ -8,37 +8,13 @@ import time
 from pathlib import Path
 
 from tests.buckets.regions import bucket_at
-from tests.replication.buckets import contents, versioned
+from tests.replication.buckets import contents, secrets_of, versioned, write_policy
 
 from drkeeper.buckets.listing import list_objects, list_versions
 from drkeeper.cli.root import run as drkeeper
 from drkeeper.failover import current_roles
 from drkeeper.policy import load_policy
 from drkeeper.wiring import create_vault, open_vault
-
-POLICY = """\
-version: 1
-name: models
-systems:
-  artifacts:
-    kind: objects
-    url: {source.url}
-    endpoint: {source.endpoint}
-    allow_http: true
-    access_key: {source.options.access_key}
-    secret_key: ${{env:SOURCE_KEY}}
-    timeout_seconds: 10
-    copying: {{guard_share: 0.2, guard_objects: {guard_objects}}}
-    replica:
-      url: {replica.url}
-      endpoint: {replica.endpoint}
-      allow_http: true
-      access_key: {replica.options.access_key}
-      secret_key: ${{env:REPLICA_KEY}}
-vault:
-  lease: {lease}
-  regions: {{here: {{url: {folder}/vault}}}}
-"""
 
 
 class Platform:
@@ -54,21 +30,17 @@ class Platform:
         if are_versioned:
             versioned(near, self.source), versioned(far, self.replica)
         self._capfd = capfd
-        self.environment = {
-            "SOURCE_KEY": self.source.options.secret_key.get_secret_value(),
-            "REPLICA_KEY": self.replica.options.secret_key.get_secret_value(),
-        }
-        self.policy_file = folder / "drkeeper.yaml"
+        self.environment = secrets_of(self.source, self.replica)
         self.write_policy()
         create_vault(self.policy())
 
     def write_policy(self, *hooks, lease="2m", guard_objects=100):
-        text = POLICY.format(
-            source=self.source, replica=self.replica, folder=self.folder, lease=lease, guard_objects=guard_objects
+        hooked = {"failover": {"hooks": hooks}} if hooks else {}
+        copying = {"guard_share": 0.2, "guard_objects": guard_objects}
+        more = {"timeout_seconds": 10, "copying": copying}
+        self.policy_file = write_policy(
+            self.folder, self.source, self.replica, more=more, vault={"lease": lease}, **hooked
         )
-        if hooks:
-            text += "failover: " + json.dumps({"hooks": hooks}) + "\n"
-        self.policy_file.write_text(text)
 
     def policy(self):
         return load_policy(self.policy_file, {**os.environ, **self.environment})

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from tests.failover.platform import Platform, delete, everything, let_a_second_pass, put, texts
+from tests.replication.buckets import add_region
 
 from drkeeper.buckets.reserved import ROLE
 from drkeeper.errors import Refused
@@ -145,9 +146,7 @@ def test_replicate_itself_refuses_while_the_replica_is_primary(platform):
 
 
 def test_a_vault_whose_first_region_is_lost_serves_from_the_next(platform):
-    text = platform.policy_file.read_text()
-    regions = f"{{here: {{url: {platform.folder}/vault}}, there: {{url: {platform.folder}/other}}}}"
-    platform.policy_file.write_text(text.replace(f"{{here: {{url: {platform.folder}/vault}}}}", regions))
+    add_region(platform.policy_file, platform.folder / "other")
     create_vault(platform.policy())
     (platform.folder / "vault").rename(platform.folder / "lost")
     platform.fail_over("--no-catch-up", "--accept-loss")

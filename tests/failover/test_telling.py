@@ -25,7 +25,7 @@ def test_a_program_and_a_server_are_told_where_to_go(platform, program):
     assert message | {"at": ""} == {
         "event": "failover",
         "phase": "after",
-        "policy": "models",
+        "policy": "artifacts-only",
         "system": "artifacts",
         "epoch": 1,
         "reason": "region lost",

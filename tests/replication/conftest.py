@@ -2,6 +2,7 @@
 
 import pytest
 from tests.buckets.conftest import far, near, replica, source
+from tests.replication.buckets import secrets_of
 
 import ministack
 
@@ -12,3 +13,9 @@ __all__ = ["far", "near", "provider", "replica", "source"]
 def provider(tmp_path_factory):
     with ministack.running_ministack(tmp_path_factory.mktemp("provider")) as server:
         yield server
+
+
+@pytest.fixture
+def keys_given(source, replica, monkeypatch):
+    for name, value in secrets_of(source, replica).items():
+        monkeypatch.setenv(name, value)

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from tests.replication.buckets import contents
+from tests.replication.buckets import add_region, contents, write_policy
 
 from drkeeper import artifacts
 from drkeeper.cli.root import run as drkeeper
@@ -18,36 +18,16 @@ from drkeeper.policy import load_policy
 from drkeeper.replication.records import newest_record
 from drkeeper.wiring import create_vault, open_vault
 
-POLICY = """\
-version: 1
-name: artifacts-only
-systems:
-  artifacts:
-    kind: objects
-    url: {source.url}
-    endpoint: {source.endpoint}
-    allow_http: true
-    access_key: {source.options.access_key}
-    secret_key: ${{env:SOURCE_KEY}}
-    copying: {{guard_share: 0.2, guard_objects: 0, watch_seconds: 1}}
-    replica:
-      url: {replica.url}
-      endpoint: {replica.endpoint}
-      allow_http: true
-      access_key: {replica.options.access_key}
-      secret_key: ${{env:REPLICA_KEY}}
-      retries: 1
-vault:
-  regions: {{here: {{url: {folder}/vault}}}}
-"""
-
 
 @pytest.fixture
-def policy_file(tmp_path, source, replica, monkeypatch):
-    monkeypatch.setenv("SOURCE_KEY", source.options.secret_key.get_secret_value())
-    monkeypatch.setenv("REPLICA_KEY", replica.options.secret_key.get_secret_value())
-    file = tmp_path / "drkeeper.yaml"
-    file.write_text(POLICY.format(source=source, replica=replica, folder=tmp_path))
+def policy_file(tmp_path, source, replica, keys_given):
+    file = write_policy(
+        tmp_path,
+        source,
+        replica,
+        more={"copying": {"guard_share": 0.2, "guard_objects": 0, "watch_seconds": 1}},
+        replica_more={"retries": 1},
+    )
     create_vault(load_policy(file))
     return file
 
@@ -84,8 +64,7 @@ def test_a_bucket_is_compared_copied_and_recorded(command, policy_file, source, 
 
 
 def test_what_was_copied_is_known_when_the_first_region_is_lost(command, policy_file, source):
-    two = policy_file.read_text().replace("}}\n", f"}}, there: {{url: {policy_file.parent}/there}}}}\n")
-    policy_file.write_text(two)
+    add_region(policy_file, policy_file.parent / "there")
     create_vault(load_policy(policy_file))
     source.request("PUT", "m/1", body=b"a model")
     assert command("--system", "artifacts")[0] == 0

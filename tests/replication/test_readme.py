@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from tests.replication.buckets import contents
-from tests.replication.test_command import POLICY
+from tests.replication.buckets import contents, write_policy
 
 import dask_cluster
 from drkeeper.cli.root import run as drkeeper
@@ -35,12 +34,8 @@ def commands():
 
 
 @pytest.fixture
-def policy_file(tmp_path, source, replica, monkeypatch):
-    monkeypatch.setenv("SOURCE_KEY", source.options.secret_key.get_secret_value())
-    monkeypatch.setenv("REPLICA_KEY", replica.options.secret_key.get_secret_value())
-    file = tmp_path / "drkeeper.yaml"
-    text = POLICY.format(source=source, replica=replica, folder=tmp_path)
-    file.write_text(text.replace("guard_objects: 0", "guard_objects: 100"))
+def policy_file(tmp_path, source, replica, keys_given):
+    file = write_policy(tmp_path, source, replica, more={"copying": {"guard_share": 0.2}})
     create_vault(load_policy(file))
     return file
 

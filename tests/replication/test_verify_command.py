@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from tests.replication.buckets import contents
+from tests.replication.buckets import contents, write_policy
 from tests.replication.rot import rot
 
 from drkeeper import jobs
@@ -20,30 +20,6 @@ from drkeeper.policy import load_policy
 from drkeeper.replication.proof_records import newest_proof, newest_walk
 from drkeeper.wiring import create_vault, open_vault
 
-POLICY = """\
-version: 1
-name: artifacts-only
-systems:
-  artifacts:
-    kind: objects
-    url: {source.url}
-    endpoint: {source.endpoint}
-    allow_http: true
-    access_key: {source.options.access_key}
-    secret_key: ${{env:SOURCE_KEY}}
-    rate: 20MB/s
-    replica:
-      url: {replica.url}
-      endpoint: {replica.endpoint}
-      allow_http: true
-      access_key: {replica.options.access_key}
-      secret_key: ${{env:REPLICA_KEY}}
-      retries: 0
-      timeout_seconds: 5
-schedules: {{verify: "0 4 * * *"}}
-vault:
-  regions: {{here: {{url: {folder}/vault}}}}
-"""
 SLOWLY = """
 import sys
 from drkeeper.cli.root import run
@@ -54,11 +30,15 @@ sys.exit(run(sys.argv[1:]))
 
 
 @pytest.fixture
-def policy_file(tmp_path, source, replica, monkeypatch):
-    monkeypatch.setenv("SOURCE_KEY", source.options.secret_key.get_secret_value())
-    monkeypatch.setenv("REPLICA_KEY", replica.options.secret_key.get_secret_value())
-    file = tmp_path / "drkeeper.yaml"
-    file.write_text(POLICY.format(source=source, replica=replica, folder=tmp_path))
+def policy_file(tmp_path, source, replica, keys_given):
+    file = write_policy(
+        tmp_path,
+        source,
+        replica,
+        more={"rate": "20MB/s"},
+        replica_more={"retries": 0, "timeout_seconds": 5},
+        schedules={"verify": "0 4 * * *"},
+    )
     create_vault(load_policy(file))
     return file
 
