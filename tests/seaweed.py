@@ -60,7 +60,7 @@ class S3Server:
                 "access_key": self.access_key,
                 "secret_key": self.secret_key,
                 "allow_http": True,
-                "timeout_seconds": 10,
+                "timeout_seconds": 60,  # a server that shares two cores with other tests takes its time
                 **more,
             }
         )

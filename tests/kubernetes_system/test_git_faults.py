@@ -330,6 +330,17 @@ class TestLater:
         assert repository.git("log", "-1", "--format=%s", "main") == "drkeeper: 1 added, 0 changed, 0 removed"
         repository.checked()
 
+    def test_the_later_of_two_within_a_second_is_no_old_one(self, repository):
+        away = repository.path.with_name("away")
+        export(GitOptions(url=repository.url), FILES)
+        repository.path.rename(away)
+        done = export(GitOptions(url=repository.url), TWO, hours=1 / 7200)
+        away.rename(repository.path)
+        repository.somebody_pushes("README.md")
+        assert push_bundle(GitOptions(url=repository.url), done.bundle) == repository.head()
+        assert set(repository.files()) == {*TWO, "README.md"}
+        assert push_bundle(GitOptions(url=repository.url), done.bundle) == repository.head()
+
     def test_pushing_it_twice_changes_nothing(self, repository):
         done = kept(repository, FILES)
         first = push_bundle(GitOptions(url=repository.url), done.bundle)

@@ -9,7 +9,7 @@ from drkeeper.errors import SystemUnreachable
 from drkeeper.systems._kubernetes.bundle_format import Opened, read_bundle
 from drkeeper.systems._kubernetes.git_commit import ATTEMPTS, Made, push, wait
 from drkeeper.systems._kubernetes.git_message import commit as commit_of
-from drkeeper.systems._kubernetes.git_message import message, note_of, superseding
+from drkeeper.systems._kubernetes.git_message import message, moment_of, note_of, superseding
 from drkeeper.systems._kubernetes.git_remote import PushRefused, Remote, Tip
 from drkeeper.systems._kubernetes.git_tree import (
     FolderTaken,
@@ -77,8 +77,7 @@ def _upon(tip: Tip | None, kept: Opened, mine: Commit, git: GitOptions) -> Made 
         return None
     parent = tip.commit if tip else None
     text = _text(mine, trees, ours(tip_trees, tip.tree if tip else None, folder), tops, git)
-    as_of = datetime.fromtimestamp(mine.commit_time, UTC)
-    commit = commit_of(root, parent, text=text, author=mine.author.decode(), as_of=as_of)
+    commit = commit_of(root, parent, text=text, author=mine.author.decode(), as_of=_moment(mine))
     added = [(TREE, content) for content in [*reachable(kept.trees, tops), *new.contents.values()]]
     added.append((COMMIT, commit.as_raw_string()))
     return Made(commit.id, kept.blobs.with_added(added), "", parent)
@@ -97,5 +96,8 @@ def _text(
         changed = changes(files(trees, before), files(trees, after))
     except KeyError:
         return original
-    as_of = datetime.fromtimestamp(mine.commit_time, UTC)
-    return message(changed, note=note_of(original), as_of=as_of, folder=git.folder)
+    return message(changed, note=note_of(original), as_of=_moment(mine), folder=git.folder)
+
+
+def _moment(mine: Commit) -> datetime:
+    return moment_of(mine) or datetime.fromtimestamp(mine.commit_time, UTC)

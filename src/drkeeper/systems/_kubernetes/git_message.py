@@ -40,8 +40,17 @@ def note_of(text: str) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as the trailer has it."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A moment as the trailer has it: with its fraction, since a commit's own time has whole seconds only."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def moment_of(commit: Commit) -> datetime | None:
+    """The moment that a commit of ours describes; None for those of others."""
+    found = _AS_OF.search(commit.message)
+    try:
+        return datetime.fromisoformat(found[1].decode()).astimezone(UTC) if found else None
+    except ValueError:
+        return None
 
 
 def commit(tree: bytes, parent: bytes | None, *, text: str, author: str, as_of: datetime) -> Commit:
@@ -64,11 +73,10 @@ def commit(tree: bytes, parent: bytes | None, *, text: str, author: str, as_of: 
 
 def superseding(commits: Iterable[Commit], mine: Commit) -> Commit | None:
     """A commit of ours for the same folder that describes the same or a later moment."""
-    moment = _AS_OF.search(mine.message)
+    moment = moment_of(mine)
     for other in commits:
-        theirs = _AS_OF.search(other.message)
-        # One format, so later moments sort later.
-        if moment and theirs and _folder(other) == _folder(mine) and theirs[1] >= moment[1]:
+        theirs = moment_of(other)
+        if moment and theirs and _folder(other) == _folder(mine) and theirs >= moment:
             return other
     return None
 
