@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from drkeeper.facts import Check, Facts
 
@@ -73,6 +73,26 @@ class SystemRecord(Record):
         return sum(stream.ref.size_bytes for stream in self.streams)
 
 
+class ApplicationRecord(Record):
+    """What one application gave to a recovery point: its witness.
+
+    Attributes:
+        systems: Those that it spans.
+        samples: What a check needs to look again; each kind of application has its own shape.
+        error: Why there is no witness; "" where there is one.
+        findings: What was wrong with it already when the point was taken (a reference that leads nowhere …).
+    """
+
+    name: str
+    kind: str
+    systems: tuple[str, ...]
+    facts: Facts = Field(default_factory=Facts)
+    samples: dict[str, JsonValue] = Field(default_factory=dict)
+    elapsed_seconds: float = 0.0
+    error: str = ""
+    findings: tuple[Check, ...] = ()
+
+
 class RecoveryPoint(Record):
     """One moment of the whole platform. Written last, by conditional create; never changed afterwards.
 
@@ -80,6 +100,7 @@ class RecoveryPoint(Record):
         format: Version of this record.
         point_id: 12 hexadecimal digits; people may give a prefix.
         policy: The policy's name.
+        applications: Witnesses of the applications whose systems were all frozen.
         freeze_order: Names of systems, in the order in which they were frozen: what refers comes first.
         skew_seconds: Last `as_of` less first.
         previous_digest: Digest of the point before it in the catalog, or "" for the first.
@@ -93,6 +114,7 @@ class RecoveryPoint(Record):
     created_at: AwareDatetime
     elapsed_seconds: float
     systems: tuple[SystemRecord, ...]
+    applications: tuple[ApplicationRecord, ...] = ()
     freeze_order: tuple[str, ...]
     skew_seconds: float
     previous_digest: str = ""
@@ -123,3 +145,7 @@ class RecoveryPoint(Record):
     def system(self, name: str) -> SystemRecord | None:
         """The record of one system, or None."""
         return next((system for system in self.systems if system.name == name), None)
+
+    def application(self, name: str) -> ApplicationRecord | None:
+        """The witness of one application, or None."""
+        return next((application for application in self.applications if application.name == name), None)

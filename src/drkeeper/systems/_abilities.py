@@ -1,14 +1,19 @@
 """What not every kind of system can do: who has the methods is asked. Names are taken from `drkeeper.systems`."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from drkeeper.facts import Check
 from drkeeper.recovery_point import SystemRecord
 
 if TYPE_CHECKING:
+    import psycopg
+
     from drkeeper.systems import Streams, System
 
 
@@ -132,4 +137,145 @@ class Identifying(Protocol):
 
     def new_ids(self, record: SystemRecord, streams: "Streams") -> Iterator[tuple[str, str, str]]:
         """Former id, present id, and the path of each object that is in the record and live."""
+        ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server is, for an SDK.
+
+    Attributes:
+        ca: PEM file of the authorities to trust; None: the system's.
+    """
+
+    host: str
+    port: int
+    user: str = ""
+    password: SecretStr | None = None
+    tls: bool = False
+    ca: Path | None = None
+
+
+@runtime_checkable
+class Querying(Protocol):
+    """A PostgreSQL server, or its frozen view, that an application may ask."""
+
+    def databases(self) -> tuple[str, ...]:
+        """What is protected there."""
+        ...
+
+    def connect(self, database: str, *, writing: bool = False) -> "AbstractContextManager[psycopg.Connection[Any]]":
+        """A connection in autocommit mode: `connection.transaction()` begins one.
+
+        Of a frozen view: one read-only transaction in its snapshot, as of the frozen moment.
+
+        Args:
+            database: One of `databases`.
+            writing: Sessions of a system are read-only without it.
+
+        Raises:
+            SystemUnreachable: No connection, it was lost, or the server refused what was asked.
+        """
+        ...
+
+
+@runtime_checkable
+class Browsing(Protocol):
+    """A system of objects."""
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/prefix`, without a slash at the end: keys are below it."""
+        ...
+
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Key and size in bytes of each object that is there now, by one listing; keys without the url's prefix."""
+        ...
+
+    def recorded(self, streams: "Streams") -> Iterator[tuple[str, int]]:
+        """The same of a recovery point: no request at all."""
+        ...
+
+    def fetch(self, key: str) -> Iterator[bytes]:
+        """The bytes of one object.
+
+        Raises:
+            ObjectGone: It is not there.
+        """
+        ...
+
+    def sdk_environment(self) -> dict[str, SecretStr]:
+        """What boto3 and what is built on it (MLflow, s3fs) finds the endpoint and its keys by."""
+        ...
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """A frozen key-value store that knows for certain what some of its hashes held at the frozen moment."""
+
+    def samples(self) -> Mapping[bytes, Mapping[bytes, bytes]]:
+        """Key -> field -> value, of random hashes of database 0 that did not change around the freeze."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A key-value store that keeps hashes."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where an SDK finds it."""
+        ...
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys of database 0, by SCAN; one may come twice."""
+        ...
+
+    def hashes(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, dict[bytes, bytes], int]]:
+        """Key, fields and time to live in milliseconds (-1: for ever) of those keys that are hashes, in order.
+
+        Takes keys as they come, in batches of bounded size.
+        """
+        ...
+
+    def fields(self, keys: Iterable[bytes], names: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Key and the values of these fields, in order, of keys of other kinds none; None where a field, or the key, is not."""
+        ...
+
+    def information(self) -> dict[str, str]:
+        """The fields of INFO (`maxmemory_policy`, `evicted_keys`, `expired_keys` …)."""
+        ...
+
+    def remove(self, keys: Iterable[bytes]) -> int:
+        """Remove keys, in batches; how many there were."""
+        ...
+
+
+@runtime_checkable
+class Registering(Protocol):
+    """A Feast registry, or its frozen view."""
+
+    def registry(self) -> bytes:
+        """All of it as Feast's `Registry` message (`drkeeper.feature_registry` reads it).
+
+        Raises:
+            CaptureFailed: It is empty, or cannot be read.
+        """
+        ...
+
+    def feast_config(self) -> tuple[dict[str, Any], dict[str, SecretStr]]:
+        """The `registry` part of a Feast `RepoConfig`, and what its process finds in the environment.
+
+        Of a live system only. Secrets stand in the environment wherever Feast can take them from there.
+        """
+        ...
+
+
+@runtime_checkable
+class Locked(Protocol):
+    """A system whose writers take turns under a lock of drkeeper's (`drkeeper lock NAME -- COMMAND`)."""
+
+    @property
+    def lock_name(self) -> str:
+        """Held while the system is frozen, and while a restore switches it."""
         ...

@@ -7,7 +7,7 @@ and a restore takes them from there. Why so: `docs/adr/0121-objects-are-added-th
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from drkeeper.buckets.bucket import Bucket
 from drkeeper.buckets.options import SCHEME, BucketOptions
@@ -18,9 +18,10 @@ from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Frozen, Streams
-from drkeeper.systems._objects import checks, proof, target
+from drkeeper.systems._objects import browse, checks, proof, target
 from drkeeper.systems._objects.beat import read_beat, write_beat
 from drkeeper.systems._objects.frozen import frozen
+from drkeeper.systems._objects.inventory import INVENTORY, items_in
 from drkeeper.systems._objects.notes import Notes
 from drkeeper.systems._objects.options import Options
 from drkeeper.systems._objects.places import Places
@@ -176,6 +177,31 @@ class ObjectsSystem:
     def newest_beat(self) -> Heartbeat | None:
         """The heartbeat in the bucket."""
         return read_beat(self._own)
+
+    @property
+    def url(self) -> str:
+        """`s3://bucket/prefix` of the bucket that is restored into."""
+        return self._places.target.url.rstrip("/")
+
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Key and size of each protected object, by one listing."""
+        return browse.entries(self._places.target, self._places.scope, prefix)
+
+    def recorded(self, streams: Streams) -> Iterator[tuple[str, int]]:
+        """Key and size of each object of a point's inventory."""
+        return ((item.key, item.size_bytes) for item in items_in(streams.read(INVENTORY)))
+
+    def fetch(self, key: str) -> Iterator[bytes]:
+        """The bytes of one object.
+
+        Raises:
+            ObjectGone: It is not there.
+        """
+        return browse.fetch(self._places.target, key)
+
+    def sdk_environment(self) -> dict[str, SecretStr]:
+        """Endpoint and keys, where boto3 and MLflow look for them."""
+        return browse.sdk_environment(self._into or self._options)
 
     @property
     def _keeps_versions(self) -> bool:

@@ -7,15 +7,16 @@ renames in one transaction. The parts are in `_postgres/`.
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
+import psycopg
 from pydantic import BaseModel
 
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems import Frozen, Streams
-from drkeeper.systems._postgres import beat, checks, frozen, load, preflight, swap
+from drkeeper.systems._postgres import ask, beat, checks, frozen, load, preflight, swap
 from drkeeper.systems._postgres.names import recorded_databases
 from drkeeper.systems._postgres.options import Options, Tls
 
@@ -79,3 +80,11 @@ class Postgres:
     def newest_beat(self) -> Heartbeat | None:
         """The oldest of the databases' marks: the worst case."""
         return beat.newest_beat(self.options)
+
+    def databases(self) -> tuple[str, ...]:
+        """What is protected."""
+        return ask.databases(self.options)
+
+    def connect(self, database: str, *, writing: bool = False) -> AbstractContextManager[psycopg.Connection[Any]]:
+        """A session for an application; read-only unless it is for writing."""
+        return ask.session(self.options, database, writing=writing)

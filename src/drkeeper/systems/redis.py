@@ -4,7 +4,7 @@ Why that way, and what it protects from: `docs/adr/0020-redis-over-replication.m
 replication (managed services), keys are scanned into RESTORE commands instead: `docs/adr/0021-redis-by-commands.md`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +17,8 @@ from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.process import Pace
 from drkeeper.recovery_point import SystemRecord
-from drkeeper.systems import Frozen, Streams
-from drkeeper.systems._redis import checks, replay, target
+from drkeeper.systems import Endpoint, Frozen, Streams
+from drkeeper.systems._redis import checks, hashes, replay, target
 from drkeeper.systems._redis.frozen import COMMAND_STREAM, RDB_STREAM, frozen
 from drkeeper.systems._redis.info import read_info, server_version
 from drkeeper.systems._redis.observed import HEARTBEAT_KEY, live_facts
@@ -151,6 +151,39 @@ class RedisSystem:
         if isinstance(reply, list) and isinstance(reply[0], bytes) and isinstance(reply[1], bytes):
             return Heartbeat(at=datetime.fromisoformat(reply[0].decode()), sequence=int(reply[1]))
         return None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where an SDK finds the server."""
+        options = self._options
+        return Endpoint(
+            options.host, options.port, options.user, options.password, tls=options.tls.enabled, ca=options.tls.ca
+        )
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys of database 0."""
+        with connect(self._options) as control:
+            yield from hashes.scan(control)
+
+    def hashes(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, dict[bytes, bytes], int]]:
+        """Key, fields and time to live of those keys that are hashes."""
+        with connect(self._options) as control:
+            yield from hashes.contents(control, keys)
+
+    def fields(self, keys: Iterable[bytes], names: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Key and the values of these fields, of those keys that are hashes."""
+        with connect(self._options) as control:
+            yield from hashes.fields(control, keys, names)
+
+    def information(self) -> dict[str, str]:
+        """The fields of INFO."""
+        with connect(self._options) as control:
+            return read_info(control, "server", "memory", "persistence", "stats", "keyspace")
+
+    def remove(self, keys: Iterable[bytes]) -> int:
+        """Remove keys; how many there were."""
+        with connect(self._options) as control:
+            return hashes.remove(control, keys)
 
     def _stream_name(self, names: tuple[str, ...]) -> str:
         """Which of our streams there is."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -16,6 +16,7 @@ from drkeeper.facts import Facts
 from drkeeper.process import begun_output, read_output
 from drkeeper.systems import Stream
 from drkeeper.systems._postgres import facts as facts_of
+from drkeeper.systems._postgres.ask import in_snapshot
 from drkeeper.systems._postgres.connect import (
     Connection,
     connected,
@@ -96,6 +97,23 @@ class FrozenPostgres:
     def _dump(self, view: View) -> Iterator[bytes]:
         with _begun_dump(self._options, self._tools, view) as blocks:
             yield from blocks
+
+    def databases(self) -> tuple[str, ...]:
+        """What was frozen."""
+        return tuple(view.database for view in self._views)
+
+    def connect(self, database: str, *, writing: bool = False) -> AbstractContextManager[Connection]:
+        """A session in the snapshot.
+
+        Raises:
+            Refused: A frozen view cannot be written to, and has only its own databases.
+        """
+        snapshots = {view.database: view.snapshot for view in self._views}
+        if writing:
+            raise Refused(f"the frozen view of {self._options.host} is read-only")
+        if database not in snapshots:
+            raise Refused(f"the frozen view of {self._options.host} has no database {database}")
+        return in_snapshot(self._options, database, snapshots[database])
 
     def facts(self) -> Facts:
         """Waits for the counting to end; sequences are read again, so that those that moved get bounds.

@@ -18,6 +18,7 @@ from drkeeper.systems._redis.observed import (
     read_after,
     read_before,
     scanned_facts,
+    unchanged_hashes,
     with_info,
 )
 from drkeeper.systems._redis.options import Options
@@ -55,6 +56,10 @@ class FrozenFork:
             size_hint_bytes=_size_hint(self._readings[0]),
             restore_hint=_RDB_HINT,
         )
+
+    def samples(self) -> dict[bytes, dict[bytes, bytes]]:
+        """Hashes that did not change around the fork."""
+        return {} if self._attached else unchanged_hashes(*self._readings)
 
     def facts(self) -> Facts:
         """What is certain of the fork's moment."""

@@ -102,6 +102,16 @@ def frozen_facts(before: Reading, after: Reading, first: Sizes | None, *, attach
     return Facts(exact=exact, bounds=bounds, info=info)
 
 
+def unchanged_hashes(before: Reading, after: Reading) -> dict[bytes, dict[bytes, bytes]]:
+    """The sampled hashes of database 0 that were the same just before and just after the frozen moment."""
+    return {
+        key: content.fields
+        for (number, key), content in before.contents.items()
+        if number == 0 and content.fields is not None
+        if (later := after.contents.get((number, key))) is not None and later.digest == content.digest
+    }
+
+
 def live_facts(connection: Connection, witness: Facts | None, sample_keys: int, moment: datetime) -> Facts:
     """Facts of a live server: counts, and the contents of the keys that the witness names.
 

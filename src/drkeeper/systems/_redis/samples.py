@@ -9,6 +9,7 @@ from drkeeper.systems._redis.resp import Argument, Connection, Reply, RespError
 _ELEMENTS_LIMIT = 10_000
 _STRING_LIMIT_BYTES = 1 << 20
 _KEY_LIMIT_BYTES = 256
+_FIELDS_LIMIT_BYTES = 64 << 10  # of one hash whose fields are kept
 _DRAWS = 3  # a random key may come twice, often so in a small database
 _TTL_FLOOR_MS = 3_600_000
 _SIZE_COMMANDS = {
@@ -24,10 +25,12 @@ class Content:
 
     Attributes:
         time_to_live_ms: -1 where it never expires.
+        fields: Of a hash that is not large; None of other keys.
     """
 
     digest: str
     time_to_live_ms: int
+    fields: dict[bytes, bytes] | None = None
 
 
 def choose_keys(connection: Connection, key_counts: Mapping[int, int], wanted: int) -> set[tuple[int, bytes]]:
@@ -72,7 +75,7 @@ def _read_database(connection: Connection, names: Sequence[bytes]) -> dict[bytes
     small = [entry for entry, size in zip(typed, sizes, strict=True) if isinstance(size, int) and _fits(entry[1], size)]
     contents = connection.stream([_content_command(kind, name) for name, kind, _ in small])
     return {
-        name: Content(_digest(kind, reply), life)
+        name: Content(_digest(kind, reply), life, _fields(kind, reply))
         for (name, kind, life), reply in zip(small, contents, strict=True)
         if not isinstance(reply, RespError)
     }
@@ -100,6 +103,15 @@ def _content_command(kind: str, name: bytes) -> list[Argument]:
             return ["XRANGE", name, "-", "+"]
         case _:
             return ["GET", name]
+
+
+def _fields(kind: str, reply: Reply) -> dict[bytes, bytes] | None:
+    if kind != "hash" or not isinstance(reply, list):
+        return None
+    flat = [part for part in reply if isinstance(part, bytes)]
+    if len(flat) != len(reply) or sum(map(len, flat)) > _FIELDS_LIMIT_BYTES:
+        return None
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _digest(kind: str, reply: Reply) -> str:
