@@ -1,0 +1,125 @@
+"""Tasks of the MLflow and Feast SDKs, each in a process of its own: with the model's Python, a time-out and a bound.
+
+Those libraries take seconds to import, keep threads, and load models: a model is a program that somebody wrote (a
+pickle runs what it likes), and may hang, allocate without end or kill its process. None of that may touch the process
+that takes backups. So a task gets an environment that is made anew, with no secret but those handed to it (`predict`
+gets none), a home and a temporary folder that are removed, and its whole process group is killed at the end. It is no
+jail: what runs has our user's rights to files and the network, as it has wherever that model is served.
+
+| task | request | answer |
+|---|---|---|
+| `predict` | `folder` of an MLmodel, `input` | `prediction`, `flavour`, `columns`, `mlflow`, `python`, `seconds` |
+| `online` | `repo_config`, `features` or `service`, `entity_rows` | `rows` |
+| `offline` | the same; each entity row with an `event_timestamp` | `rows`, as of those moments |
+| `materialise` | `repo_config`, `start`, `end`, `views` | `views`, `seconds`, `rows_written` |
+| `sources` | `repo_config` | `sources` |
+
+`child_mlflow` and `child_feast` say what is in them.
+"""
+
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import JsonValue, SecretStr
+
+from drkeeper import clock, throttle
+from drkeeper.applications._sdk._child import POLL_SECONDS, Child, started
+from drkeeper.applications._sdk._errors import TaskFailed, TaskTimedOut, TaskTooLarge
+from drkeeper.errors import Interrupted, ToolMissing
+
+__all__ = ["Limits", "TaskFailed", "TaskTimedOut", "TaskTooLarge", "ToolMissing", "run_task"]
+
+NO_SECRETS: Mapping[str, SecretStr] = MappingProxyType({})
+SDK_OF_TASK = {
+    "predict": "mlflow",
+    "online": "feast",
+    "offline": "feast",
+    "materialise": "feast",
+    "sources": "feast",
+}
+EXTRAS = {"mlflow": "mlflow>=3.15,<4", "feast": "feast[redis]>=0.67,<0.68"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a task may take.
+
+    Attributes:
+        python: That runs it, with the SDK and whatever the model needs; need not have drkeeper.
+        seconds: From its start to its answer; importing an SDK takes 4 to 12 of them.
+        memory_bytes: Of all its processes together; looked at every 50 ms, so what is touched in between comes on top.
+    """
+
+    python: str = sys.executable
+    seconds: float = 120.0
+    memory_bytes: int = 2 << 30
+
+
+def run_task(
+    task: str,
+    request: Mapping[str, JsonValue],
+    *,
+    limits: Limits,
+    environment: Mapping[str, SecretStr] = NO_SECRETS,
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Run one task, and leave nothing of it behind.
+
+    Args:
+        task: One of `SDK_OF_TASK`.
+        request: Its arguments, without secrets.
+        limits: Its Python, time and memory.
+        environment: What it finds in its environment besides PATH, locale, time zone and where CA certificates lie.
+        stop: Ends it; by default the event that ends the work of this thread.
+
+    Raises:
+        TaskFailed: In its own words, without the values of `environment`; or it died.
+        TaskTimedOut: No answer in time.
+        TaskTooLarge: Too much memory, or too long an answer.
+        ToolMissing: That Python, or the SDK in it, is not installed.
+        Interrupted: `stop` was set.
+    """
+    sdk = SDK_OF_TASK[task]
+    stop = stop or throttle.current_stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="drkeeper-task-", ignore_cleanup_errors=True) as folder,
+        started([limits.python, sdk, task], json.dumps(request).encode(), environment, Path(folder)) as child,
+    ):
+        _await(child, task, limits, stop)
+        answer = child.answer()
+    if "error" in answer:
+        raise _failure(sdk, task, limits, {name: child.secrets.scrubbed(text) for name, text in answer.items()})
+    return answer
+
+
+def _await(child: Child, task: str, limits: Limits, stop: threading.Event) -> None:
+    deadline = clock.monotonic_seconds() + limits.seconds
+    while not child.ended(POLL_SECONDS):
+        if stop.is_set():
+            raise Interrupted(f"interrupted while the task {task} ran")
+        if clock.monotonic_seconds() > deadline:
+            raise TaskTimedOut(f"the task {task} gave no answer in {limits.seconds:g} s and was killed")
+        memory_bytes = child.family.memory_bytes()
+        if memory_bytes > limits.memory_bytes:
+            raise TaskTooLarge(
+                f"the task {task} took {memory_bytes >> 20} MiB of memory, of {limits.memory_bytes >> 20} that it may, "
+                "and was killed"
+            )
+
+
+def _failure(sdk: str, task: str, limits: Limits, answer: Mapping[str, str]) -> TaskFailed | ToolMissing:
+    missing = answer.get("missing", "")
+    if answer.get("during") == "import":
+        return ToolMissing(
+            f"{limits.python} cannot import {sdk}: {answer['error']}",
+            hint=f"install {EXTRAS[sdk]} there, or name another Python in the policy (`python:` of the application)",
+        )
+    hint = f"{limits.python} lacks the module {missing}: name a Python that has what the model needs" if missing else ""
+    return TaskFailed(f"{task}: {answer['error']}", hint=hint, missing_module=missing)

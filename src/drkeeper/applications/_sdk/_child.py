@@ -1,0 +1,185 @@
+"""The near side of a task: starts its process, hears what it says, and ends it with all that came of it."""
+
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import SecretStr
+
+from drkeeper import clock
+from drkeeper.applications._sdk._errors import TaskFailed, TaskTooLarge
+from drkeeper.applications._sdk._family import MARK, Family
+from drkeeper.applications._sdk._scrub import Secrets
+from drkeeper.errors import ToolMissing
+
+SCRIPT = Path(__file__).with_name("child.py")
+POLL_SECONDS = 0.05
+ANSWER_BYTES = 8 << 20
+STDERR_KEPT_BYTES = 4096
+BLOCK_BYTES = 1 << 16
+# Of ours, what says how to run and not with whose rights. A library path is how CUDA is found.
+KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "FEAST_USAGE": "False",
+    "DO_NOT_TRACK": "true",
+    "TQDM_DISABLE": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class Child:
+    """One running task. Made by `started`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], answers: int, family: Family, hidden: Secrets) -> None:
+        self.family = family
+        self.secrets = hidden
+        self._process = process
+        self._answers, self._errors = answers, _pipe(process).fileno()
+        self._answer = bytearray()
+        self._said = bytearray()
+        self._poll = select.poll()
+        for descriptor in (self._answers, self._errors):
+            os.set_blocking(descriptor, False)
+            self._poll.register(descriptor, select.POLLIN)
+
+    def ended(self, seconds: float) -> bool:
+        """Hear it for so long; whether there is an answer, or never will be.
+
+        Raises:
+            TaskTooLarge: The answer is too long.
+        """
+        until = clock.monotonic_seconds() + seconds
+        while not self._answered and (left := until - clock.monotonic_seconds()) > 0:
+            dead = self._died() is not None
+            heard = [self._hear(descriptor) for descriptor, _ in self._poll.poll(left * 1000)]
+            if dead and not any(heard):
+                return True
+        return self._answered
+
+    def answer(self) -> dict[str, Any]:
+        """What it answered.
+
+        Raises:
+            TaskFailed: It died before; the message says how, and the end of what it wrote to stderr.
+        """
+        if not self._answered:
+            raise TaskFailed(f"the process of the task {self._how_it_died()}: {self._last_words()}")
+        try:
+            answer: dict[str, Any] = json.loads(self._answer)
+        except ValueError as error:
+            raise TaskFailed("what ran in the task wrote over its answer") from error
+        return answer
+
+    @property
+    def _answered(self) -> bool:
+        return self._answer.endswith(b"\n")
+
+    def _died(self) -> os.waitid_result | None:
+        """How, if it did. It is not reaped yet, so that its number stays its own until its family is gone."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+    def _how_it_died(self) -> str:
+        death = self._died()
+        if death is None or death.si_code == os.CLD_EXITED:
+            return f"exited with {death.si_status if death else 0}"
+        return f"was ended by {signal.Signals(death.si_status).name}"
+
+    def _hear(self, descriptor: int) -> bool:
+        try:
+            block = os.read(descriptor, BLOCK_BYTES)
+        except BlockingIOError:
+            return False
+        if not block:
+            self._poll.unregister(descriptor)
+        elif descriptor == self._errors:
+            self._said = (self._said + block)[-STDERR_KEPT_BYTES - self.secrets.longest_bytes :]
+        else:
+            self._answer += block
+            if len(self._answer) > ANSWER_BYTES:
+                raise TaskTooLarge(f"the answer of the task is longer than {ANSWER_BYTES >> 20} MiB")
+        return bool(block)
+
+    def _last_words(self) -> str:
+        text = self.secrets.scrubbed(self._said.decode(errors="replace"))
+        if len(self._said) > STDERR_KEPT_BYTES:  # what it begins with may be the end of a secret
+            text = text[self.secrets.longest_bytes :]
+        return text.strip() or "it said nothing"
+
+
+@contextmanager
+def started(argv: Sequence[str], request: bytes, environment: Mapping[str, SecretStr], folder: Path) -> Iterator[Child]:
+    """A task that ends with the block, whatever it started too.
+
+    Args:
+        argv: Python, SDK, task.
+        request: JSON, which it finds on stdin.
+        environment: Secrets, and what else it needs.
+        folder: Its home, working and temporary folder.
+
+    Raises:
+        ToolMissing: There is no such Python.
+    """
+    family = Family(mark=secrets.token_hex(16))
+    env = _environment(environment, family.mark, folder)
+    near, far = os.pipe()
+    with os.fdopen(near, "rb", 0) as answers, os.fdopen(far, "wb", 0) as theirs:
+        with tempfile.TemporaryFile() as asked:
+            asked.write(request)
+            asked.seek(0)
+            process = _begin(argv, far, asked, env, folder)
+        theirs.close()
+        family.begins_with(process.pid)
+        try:
+            yield Child(process, answers.fileno(), family, Secrets(environment))
+        finally:
+            family.end()
+            process.wait()
+            _pipe(process).close()
+
+
+def _begin(
+    argv: Sequence[str], answers: int, request: IO[bytes], env: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    python, *rest = argv
+    try:
+        # Isolated: neither our modules, nor those of the working folder, nor PYTHON… variables come into it.
+        return subprocess.Popen(
+            [python, "-I", str(SCRIPT), *rest, str(answers)],
+            env=env,
+            cwd=folder,
+            stdin=request,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=(answers,),
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+        raise ToolMissing(
+            f"there is no Python at {python} that can be run",
+            hint="name another one in the policy (`python:` of the application)",
+        ) from error
+
+
+def _environment(environment: Mapping[str, SecretStr], mark: str, folder: Path) -> dict[str, str]:
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **QUIET,
+        **{name: value.get_secret_value() for name, value in environment.items()},
+        **dict.fromkeys(("HOME", "TMPDIR"), str(folder)),
+        MARK: mark,
+    }
+
+
+def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stderr is not None  # noqa: S101 - asked for with PIPE
+    return process.stderr

@@ -1,0 +1,74 @@
+"""The far side of a task: `PYTHON -I child.py SDK TASK DESCRIPTOR`, with the request as JSON on stdin.
+
+Run by its path with the Python of a model, which need not have drkeeper: standard library only, and the syntax of
+Python 3.9. The answer is one line of JSON on the descriptor; whatever libraries print goes to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+OOM_SCORE_MOST = "1000"
+
+
+def main(sdk: str, task: str, descriptor: int) -> None:
+    """Do the task, answer, and be gone: threads that an SDK left behind are not waited for."""
+    _settle(descriptor)
+    line = json.dumps(_answer(sdk, task, json.load(sys.stdin))) + "\n"
+    with os.fdopen(descriptor, "w", closefd=False) as answers:
+        answers.write(line)
+    os._exit(0)
+
+
+def _settle(descriptor: int) -> None:
+    os.set_inheritable(descriptor, False)  # noqa: FBT003 - a process started by a model is not to hold it
+    os.dup2(2, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would lie somewhere with the secrets in it
+    with suppress(OSError):  # whatever is short of memory on this machine, this goes first
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_MOST, encoding="ascii")
+    threading.Thread(target=_end_with_the_asker, args=(descriptor,), daemon=True).start()
+
+
+def _end_with_the_asker(descriptor: int) -> None:
+    """Nobody reads the answer any more, as whoever asked was killed: end the whole group (pipe(7), POLLERR)."""
+    nobody_reads = select.poll()
+    nobody_reads.register(descriptor, 0)
+    nobody_reads.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+
+
+def _answer(sdk: str, task: str, request: dict[str, Any]) -> dict[str, Any]:
+    during = "import"
+    try:
+        tasks = _load(sdk)
+        during = "task"
+        answer: dict[str, Any] = getattr(tasks, task)(**request)
+    except Exception as error:  # noqa: BLE001 - SDKs and models raise what they like; it is told on the near side
+        missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+        return {"error": f"{type(error).__name__}: {error}", "missing": missing, "during": during}
+    return answer
+
+
+def _load(sdk: str) -> Any:
+    """The tasks of an SDK, which they import."""
+    spec = importlib.util.spec_from_file_location(f"child_{sdk}", Path(__file__).with_name(f"child_{sdk}.py"))
+    if spec is None or spec.loader is None:
+        raise LookupError(f"no tasks of {sdk}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
