@@ -6,15 +6,19 @@ Python 3.9. The answer is one line of JSON on the descriptor; whatever libraries
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
+import math
 import os
 import resource
 import select
 import signal
 import sys
 import threading
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +57,44 @@ def _answer(sdk: str, task: str, request: dict[str, Any]) -> dict[str, Any]:
     try:
         tasks = _load(sdk)
         during = "task"
-        answer: dict[str, Any] = getattr(tasks, task)(**request)
+        answer: dict[str, Any] = plain(getattr(tasks, task)(**request))
     except Exception as error:  # noqa: BLE001 - SDKs and models raise what they like; it is told on the near side
         missing = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
         return {"error": f"{type(error).__name__}: {error}", "missing": missing, "during": during}
     return answer
+
+
+def plain(value: Any) -> Any:
+    """What an SDK answered as JSON; NaN and infinities become words and bytes an object, as JSON has none.
+
+    Raises:
+        TypeError: It is something that could not be compared later.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value).replace("nan", "NaN").replace("inf", "Infinity")
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (bytes, bytearray)):
+        return {"base64": base64.b64encode(value).decode()}
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if type(value).__name__ == "NAType":  # of pandas
+        return None
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a data frame
+        split = value.to_dict(orient="split")
+        return {"columns": plain(list(split["columns"])), "data": plain(split["data"])}
+    for turned in ("toarray", "numpy", "tolist"):  # sparse matrices, tensors, arrays, series and scalars
+        if hasattr(value, turned):
+            return plain(getattr(value, turned)())
+    if isinstance(value, Iterable):
+        return [plain(part) for part in value]
+    raise TypeError(f"an answer of type {type(value).__name__} cannot be recorded")
 
 
 def _load(sdk: str) -> Any:

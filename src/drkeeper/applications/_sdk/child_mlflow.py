@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import platform
 import time
 import warnings
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Mapping
 from typing import Any
 
 warnings.simplefilter("ignore")
@@ -34,7 +32,7 @@ def predict(folder: str, input: Any) -> dict[str, Any]:  # noqa: A002 - the requ
     began = time.monotonic()
     model = mlflow.pyfunc.load_model(folder)
     table, columns = _table(model, input)
-    prediction = plain(model.predict(table))
+    prediction = model.predict(table)
     flavour = model.metadata.flavors["python_function"]["loader_module"]
     return {
         "prediction": prediction,
@@ -88,36 +86,3 @@ def _raw(model: Any) -> Any:
         return model.get_raw_model()
     except Exception:  # noqa: BLE001 - flavours without one say so in their own ways
         return None
-
-
-def plain(value: Any) -> Any:  # noqa: PLR0911 - one return for each kind
-    """A prediction as JSON; NaN and infinities become words, as JSON has none.
-
-    Raises:
-        TypeError: It is something that cannot be compared later.
-    """
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if type(value).__name__ == "NAType":  # of pandas
-        return None
-    if isinstance(value, float):
-        return value if math.isfinite(value) else _word(value)
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(name): plain(part) for name, part in value.items()}
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):  # a data frame
-        split = value.to_dict(orient="split")
-        return {"columns": plain(list(split["columns"])), "data": plain(split["data"])}
-    for turned in ("toarray", "numpy", "tolist"):  # sparse matrices, tensors, arrays, series and scalars
-        if hasattr(value, turned):
-            return plain(getattr(value, turned)())
-    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
-        return [plain(part) for part in value]
-    raise TypeError(f"a prediction of type {type(value).__name__} cannot be recorded")
-
-
-def _word(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    return "Infinity" if value > 0 else "-Infinity"
