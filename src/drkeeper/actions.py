@@ -11,14 +11,13 @@ from datetime import timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import catalog, clock, prune
+from drkeeper import catalog, clock, prune, usable
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.lease import WRITE, Lease, hold
-from drkeeper.log import get_logger
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
@@ -26,7 +25,7 @@ from drkeeper.recovery_point import Purpose, RecoveryPoint
 from drkeeper.replicate import RegionResult, replicate, replicate_records, scattered_points
 from drkeeper.report.record import DrillRecord
 from drkeeper.retention import Rules
-from drkeeper.runbook import prepare_template, render_runbook
+from drkeeper.runbook import render_runbook
 from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
 from drkeeper.vault.vault import Vault
@@ -91,11 +90,12 @@ def back_up(
         stop: Set from elsewhere to end it.
     """
     vault = open_vault(policy)
+    systems = open_systems(acting_policy(policy, vault), names)
     sources = {
         name: Source(system=system, rate_bytes_per_second=policy.systems[name].rate_bytes_per_second)
-        for name, system in open_systems(acting_policy(policy, vault), names).items()
+        for name, system in systems.items()
     }
-    send_waiting(vault, {name: source.system for name, source in sources.items()})
+    send_waiting(vault, systems)
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
@@ -108,7 +108,7 @@ def back_up(
                 progress=progress,
                 stop=stop,
                 before_commit=lambda point: _write_runbook(vault, point),
-                meanwhile=_warm_up,
+                witness=lambda views: usable.witness(policy, systems, views) if purpose != "undo" else (),
             )
         lacking = _copy_out(vault, lease, progress)
     if purpose == "undo" or not has_buckets(policy):
@@ -141,12 +141,6 @@ def copy_points(policy: Policy, *, wait_seconds: float = 0, progress: Progress |
         regions = replicate(vault, scattered_points(vault), lease, progress=progress)
         replicate_records(vault)
     return Copied(regions=regions, delivered=tuple(send_waiting(vault, open_systems(policy))))
-
-
-def _warm_up() -> None:
-    """Import what is needed at the end only, while the servers are at work."""
-    get_logger()
-    prepare_template()
 
 
 def check(policy: Policy) -> list[Check]:
@@ -196,7 +190,7 @@ def drill(
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
     from drkeeper.drill import run_drill
-    from drkeeper.drill_record import proof_of
+    from drkeeper.drill_record import proof_of, proof_of_use
 
     vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)
@@ -205,7 +199,9 @@ def drill(
     vault.regions.served.clear()
     record = run_drill(request, vault=vault, progress=progress, stop=stop)
     vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)
-    catalog.record_proof(vault, proof_of(record, vault.regions.served))
+    for proof in (proof_of(record, vault.regions.served), proof_of_use(record, vault.regions.served)):
+        if proof is not None:
+            catalog.record_proof(vault, proof)
     return record
 
 

@@ -5,7 +5,7 @@ makes the point partial; a vault or a lease that fails ends the whole backup, an
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from drkeeper.facts import Check, Facts, broken
 from drkeeper.log import get_logger
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
-from drkeeper.recovery_point import Purpose, RecoveryPoint, StreamRecord, SystemRecord
+from drkeeper.recovery_point import ApplicationRecord, Purpose, RecoveryPoint, StreamRecord, SystemRecord
 from drkeeper.systems import Frozen, Noticing, Stream, System
 from drkeeper.throttle import interruptible, stopped_by, throttle
 from drkeeper.vault.writer import Writer
@@ -65,7 +65,7 @@ def take_point(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     before_commit: Callable[[RecoveryPoint], None] = lambda _: None,
-    meanwhile: Callable[[], None] = lambda: None,
+    witness: Callable[[Mapping[str, Frozen]], Sequence[ApplicationRecord]] = lambda _: (),
 ) -> RecoveryPoint:
     """Take one recovery point and commit it.
 
@@ -78,7 +78,7 @@ def take_point(
         progress: Told of every block.
         stop: Set from elsewhere to end the backup; nothing is committed then.
         before_commit: Called with the point when all its bytes are stored (its runbook is written then).
-        meanwhile: Called once all systems are frozen, while their bytes come in.
+        witness: Asks the applications, once all systems are frozen and while their bytes come in; gets the views.
 
     Raises:
         CaptureFailed: Every single system failed; nothing was committed.
@@ -88,7 +88,9 @@ def take_point(
     started_at, started = clock.now(), clock.monotonic_seconds()
     with ExitStack() as stack, stopped_by(stop):
         opened = [_freeze(name, source, stack) for name, source in sources.items()]
-        records = _capture_all(opened, _Sink(writer=writer, progress=progress or Silent(), stop=stop), meanwhile)
+        sink = _Sink(writer=writer, progress=progress or Silent(), stop=stop)
+        views = {name: one.frozen for name, one in zip(sources, opened, strict=True) if one.frozen is not None}
+        records, applications = _capture_all(opened, sink, lambda: tuple(witness(views)))
     if all(record.status == "failed" for record in records):
         raise CaptureFailed(
             "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records),
@@ -102,6 +104,7 @@ def take_point(
         created_at=started_at,
         elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
         systems=tuple(records),
+        applications=applications,
         freeze_order=tuple(sources),
         skew_seconds=(max(moments) - min(moments)).total_seconds(),
         fencing_token=0,  # the writer fills in the lease's
@@ -137,21 +140,32 @@ def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
     return opened
 
 
-def _capture_all(opened: list[_Opened], sink: _Sink, meanwhile: Callable[[], None]) -> list[SystemRecord]:
-    pool = ThreadPoolExecutor(max_workers=max(1, len(opened)), thread_name_prefix="capture")
+def _capture_all(
+    opened: list[_Opened], sink: _Sink, witness: Callable[[], tuple[ApplicationRecord, ...]]
+) -> tuple[list[SystemRecord], tuple[ApplicationRecord, ...]]:
+    pool = ThreadPoolExecutor(max_workers=len(opened) + 1, thread_name_prefix="capture")
     try:
         futures = [pool.submit(_capture, one, sink) for one in opened]
-        meanwhile()
+        witnesses = pool.submit(_within, sink.stop, witness)
         while not sink.stop.is_set() and wait(futures, timeout=STOP_SECONDS).not_done:
+            pass
+        while not sink.stop.is_set() and wait([witnesses], timeout=STOP_SECONDS).not_done:
             pass
         if sink.stop.is_set():
             end_children()  # one that waits for a lock gives no block at which the word to stop would be seen
-        return [future.result() for future in futures]
+        return [future.result() for future in futures], witnesses.result()
     except BaseException:
         sink.stop.set()  # the others end at their next block; their contexts are closed by the caller
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _within(
+    stop: threading.Event, witness: Callable[[], tuple[ApplicationRecord, ...]]
+) -> tuple[ApplicationRecord, ...]:
+    with stopped_by(stop):
+        return witness()
 
 
 def _capture(opened: _Opened, sink: _Sink) -> SystemRecord:

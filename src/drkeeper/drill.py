@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from drkeeper import clock
+from drkeeper.applications import Restored
 from drkeeper.drill_places import Places
 from drkeeper.drill_record import DrillRequest, Measured, build_record
 from drkeeper.errors import DrkeeperError, Interrupted
@@ -26,11 +27,12 @@ from drkeeper.report.record import (
     DrillRecord,
     StepRecord,
 )
-from drkeeper.restore import Restorer, preflight
+from drkeeper.restore import Restorer, VaultStreams, preflight
 from drkeeper.sandbox import SandboxServer
 from drkeeper.steps import Target
 from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
+from drkeeper.witnesses import elsewhere, statements
 
 
 def run_drill(
@@ -128,6 +130,7 @@ def _recover(
         now=clock.now(),
         history=request.history,
         allow_partial=True,
+        meanings=[meaning for meaning in request.meanings if set(meaning.systems) <= set(endpoints)],
     )
     preflight(request.point, measured.plan, endpoints)
     restorer = Restorer(
@@ -139,9 +142,26 @@ def _recover(
         take_undo=_no_undo,
         progress=progress,
         stop=stop,
+        prove=lambda name: _prove(request, name, endpoints, vault, stop),
         checks=measured.checks,
+        usable=measured.usable,
     )
     restorer.carry_out()
+
+
+def _prove(
+    request: DrillRequest, name: str, endpoints: Mapping[str, System], vault: Vault, stop: threading.Event
+) -> Iterator[Check]:
+    """What an application says of the sandbox."""
+    point = request.point
+    records = {record.name: record for record in point.systems if record.name in endpoints}
+    restored = Restored(
+        systems=endpoints,
+        streams={each: VaultStreams(vault, record, Silent(), stop) for each, record in records.items()},
+        record=point.application(name),
+        elsewhere=elsewhere(point, endpoints),
+    )
+    return statements(request.applications[name], restored)
 
 
 def _no_undo(systems: Sequence[str]) -> None:

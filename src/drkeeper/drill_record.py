@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from drkeeper import __version__
+from drkeeper.applications import Application
 from drkeeper.catalog import Proof
 from drkeeper.drill_places import Fallback
 from drkeeper.facts import Check, Verdict, broken, findings
@@ -22,13 +23,13 @@ from drkeeper.report.record import (
     SystemOutcome,
 )
 from drkeeper.restore import MemoryNotes
-from drkeeper.steps import RestorePlan, sentence
+from drkeeper.steps import Meaning, RestorePlan, sentence
 
 SCENARIO = "every protected server and its data are lost; the vault is left"
 NOT_TESTED = (
     "provisioning of production hardware, network and DNS: the sandbox runs on the machine of the drill",
     "the wait for disks: a sandbox server does not sync what it writes, as a production server does",
-    "the applications on top of the restored systems: they were not started",
+    "the applications' own servers (MLflow, Feast): they were not started; what they would find was looked at",
     "detecting the disaster and deciding to restore: no person took part",
 )
 
@@ -41,6 +42,7 @@ class DrillRequest:
         folder: Where the sandbox's folder is made; None: the system's temporary folder.
         carried: Options of the policy that say how to restore, not where to, by system.
         fallbacks: Where a system is restored to when no sandbox of its kind can be started here.
+        applications: Those that are asked whether what was restored works; they hold no endpoint.
         regions: Names of the regions that hold the point.
     """
 
@@ -50,6 +52,8 @@ class DrillRequest:
     folder: Path | None = None
     carried: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
+    applications: Mapping[str, Application] = field(default_factory=dict)
+    meanings: Sequence[Meaning] = ()
     regions: tuple[str, ...] = ()
     history: Sequence[Run] = ()
 
@@ -69,6 +73,7 @@ class Measured:
     plan: RestorePlan | None = None
     notes: MemoryNotes = field(default_factory=MemoryNotes)
     checks: list[Check] = field(default_factory=list)
+    usable: list[Check] = field(default_factory=list)
     beats: dict[str, Heartbeat] = field(default_factory=dict)
     beat_notes: dict[str, str] = field(default_factory=dict)
     recovered_at: datetime | None = None
@@ -107,6 +112,7 @@ def build_record(
         systems=outcomes,
         steps=steps,
         checks=tuple(measured.checks),
+        usable=tuple(measured.usable),
         clean_up=tuple(measured.clean_up),
         not_tested=(*failed, *_borrowed(measured), *NOT_TESTED),
         error=measured.error,
@@ -130,6 +136,22 @@ def proof_of(record: DrillRecord, served: Collection[str]) -> Proof:
         at=record.ended_at,
         regions=tuple(served) if len(served) == 1 else (),
         findings=tuple(findings(record.checks)),
+    )
+
+
+def proof_of_use(record: DrillRecord, served: Collection[str]) -> Proof | None:
+    """A drill proves `usable` where applications were asked and every statement of theirs held."""
+    if not record.usable:
+        return None
+    below = proof_of(record, served)
+    failed = below.verdict == "failed" or bool(broken(record.usable))
+    held = below.verdict == "passed" and all(check.verdict != "not checked" for check in record.usable)
+    return below.model_copy(
+        update={
+            "level": "usable",
+            "verdict": "failed" if failed else "passed" if held else "not checked",
+            "findings": (*below.findings, *findings(record.usable)),
+        }
     )
 
 
@@ -176,7 +198,7 @@ def _plan_steps(measured: Measured, ended_at: datetime) -> Iterator[StepRecord]:
             verb=step.verb,
             system=getattr(step, "system", ""),
             kind=getattr(step, "kind", ""),
-            phase="verify" if step.verb == "verify" else "restore",
+            phase="verify" if step.verb in {"verify", "prove"} else "restore",
             started_at=started_at or ended_at,
             elapsed_seconds=round((ended_at - started_at).total_seconds(), 3) if started_at else 0.0,
             forecast=step.forecast,

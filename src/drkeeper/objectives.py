@@ -71,6 +71,9 @@ class MeasuredDrill(Promise, Protocol):
     def checks(self) -> Sequence[Check]: ...  # noqa: D102
 
     @property
+    def usable(self) -> Sequence[Check]: ...  # noqa: D102
+
+    @property
     def clean_up(self) -> Sequence[Check]: ...  # noqa: D102
 
     @property
@@ -154,7 +157,7 @@ def outcome_of(drill: MeasuredDrill) -> Outcome:
     judgement = judge_drill(drill)
     gravest_first: tuple[tuple[Outcome, bool], ...] = (
         ("restore failed", _broke(drill, "provision") or _broke(drill, "restore")),
-        ("verification failed", bool(broken(drill.checks)) or _broke(drill, "verify")),
+        ("verification failed", bool(broken([*drill.checks, *drill.usable])) or _broke(drill, "verify")),
         ("restore failed", drill.rto_seconds is None or bool(drill.error)),
         ("not verified", "passed" not in verdicts),
         ("objective missed", not (judgement.rto.kept and judgement.rpo.kept)),

@@ -14,7 +14,7 @@ from datetime import datetime
 from drkeeper.errors import Refused
 from drkeeper.forecast import Run, forecast_step, total
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
-from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
+from drkeeper.steps import Load, Meaning, Prove, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
 
 UNDO = "undo"
 
@@ -31,6 +31,7 @@ def build_plan(
     keep_held: bool = False,
     only: Sequence[str] = (),
     into: str = "",
+    meanings: Sequence[Meaning] = (),
 ) -> RestorePlan:
     """Decide the steps that restore `targets` from `point`.
 
@@ -45,6 +46,7 @@ def build_plan(
         keep_held: Whether what comes up held stays so, to be released by hand.
         only: Parts of the one system that is restored; for the record.
         into: Where it is restored to instead of its own place; for the record. Nothing there is overwritten.
+        meanings: Applications; those of which a system is restored, whole and in place, are asked at the end.
 
     Raises:
         Refused: The point is partial, lacks a system, or a target holds data.
@@ -54,6 +56,8 @@ def build_plan(
     holding = [target.system for target in wanted if not target.empty]
     _insist_free(holding, into=into, overwrite=overwrite)
     steps = tuple(_steps(point, records, wanted, holding, history))
+    if not only and not into:
+        steps += tuple(_proofs(meanings, [target.system for target in wanted], history))
     if keep_held:
         steps = _without_releases(steps)
     path = critical_path(steps)
@@ -179,6 +183,22 @@ def _steps(
             after=undo,
         )
     yield from _switches(order, records, history)
+
+
+def _proofs(meanings: Sequence[Meaning], wanted: Sequence[str], history: Sequence[Run]) -> Iterator[Step]:
+    """One application after the other, once every fact was compared."""
+    before = tuple(f"verify:{name}" for name in wanted)
+    for meaning in meanings:
+        if not set(meaning.systems) & set(wanted):
+            continue
+        yield Prove(
+            step_id=f"prove:{meaning.application}",
+            application=meaning.application,
+            kind=meaning.kind,
+            forecast=forecast_step(meaning.kind, "prove", 0, history),
+            after=before,
+        )
+        before = (f"prove:{meaning.application}",)
 
 
 def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history: Sequence[Run]) -> Iterator[Step]:

@@ -5,15 +5,16 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, SerializeAsAny, model_validator
 
+from drkeeper._policy.orders import merge_orders
 from drkeeper._policy.quantities import Cron, Duration, Name, Recipient
+from drkeeper.applications import ApplicationOptions
 from drkeeper.errors import PolicyInvalid
 from drkeeper.hooks import Hook
 from drkeeper.vault.store import StoreOptions
@@ -39,11 +40,20 @@ class SystemPolicy(Section):
 
 
 class ApplicationPolicy(Section):
-    """Meaning that spans systems."""
+    """Meaning that spans systems: an order of freezing, or a kind of application that is known."""
 
     order: tuple[str, ...] = Field(
-        min_length=1, description="Its systems in the order in which they are frozen; what refers comes first."
+        default=(),
+        min_length=1,
+        description="Its systems as they are frozen, one after the other: what refers comes first.",
     )
+    kind: str = Field(default="", description="What it is: mlflow or feast; without one it is an order and no more.")
+    options: SerializeAsAny[ApplicationOptions] | None = Field(default=None, description="What a kind has besides.")
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Names of its systems in the order in which they are frozen."""
+        return self.options.systems if self.options is not None else self.order
 
 
 class EncryptionPolicy(Section):
@@ -145,7 +155,7 @@ class Policy(Section):
     name: Name = Field(description="Of the protected platform; recovery points carry it.")
     systems: dict[Name, SystemPolicy] = Field(min_length=1, description="What is protected, by name.")
     applications: dict[Name, ApplicationPolicy] = Field(
-        default_factory=dict, description="Which systems refer to one another, by application."
+        default_factory=dict, description="What the systems mean together, by name."
     )
     vault: VaultPolicy = Field(description="Where recovery points live.")
     objectives: ObjectivesPolicy = Field(default_factory=ObjectivesPolicy, description="What is promised.")
@@ -243,46 +253,8 @@ def freeze_order(policy: Policy) -> tuple[str, ...]:
     Raises:
         PolicyInvalid: The applications' orders contradict one another; the message names the circle.
     """
-    orders = {name: application.order for name, application in policy.applications.items()}
+    orders = {name: application.systems for name, application in policy.applications.items()}
     return merge_orders(policy.systems, orders)
-
-
-def merge_orders(systems: Iterable[str], orders: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Merge orders into one that respects each; of those that may come next, the first in `systems` does.
-
-    Raises:
-        PolicyInvalid: They contradict one another; the message names the circle.
-    """
-    left = list(dict.fromkeys(systems))
-    edges = list(_edges(orders))
-    merged: list[str] = []
-    while left:
-        waiting = {after for before, after, _ in edges if before in left}
-        ready = next((name for name in left if name not in waiting), None)
-        if ready is None:
-            raise PolicyInvalid(f"no order of freezing is possible: {_circle(left, edges)}")
-        merged.append(ready)
-        left.remove(ready)
-    return tuple(merged)
-
-
-def _edges(orders: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, str, str]]:
-    for application, order in orders.items():
-        for before, after in combinations(order, 2):
-            yield before, after, application
-
-
-def _circle(left: list[str], edges: list[tuple[str, str, str]]) -> str:
-    """In words. Each of `left` has one of `left` before it, so going back must come round."""
-    seen: list[tuple[str, str, str]] = []
-    at = left[0]
-    while not any(at == after for _, after, _ in seen):
-        edge = next(edge for edge in edges if edge[1] == at and edge[0] in left)
-        seen.append(edge)
-        at = edge[0]
-    start = next(index for index, edge in enumerate(seen) if edge[1] == at)
-    circle = reversed(seen[start:])
-    return ", ".join(f"{before} before {after} ({application})" for before, after, application in circle)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from drkeeper import catalog, clock
+from drkeeper import catalog, clock, usable
 from drkeeper.actions import back_up, history
 from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, WorldChanged
 from drkeeper.facts import Check
@@ -23,7 +23,7 @@ from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
 from drkeeper.steps import RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import acting_policy, narrow, open_systems, open_vault, targets
+from drkeeper.wiring import acting_policy, meanings, narrow, open_systems, open_vault, targets
 
 LEASE = "restore"
 
@@ -87,6 +87,7 @@ def prepare(
         keep_held=keep_held,
         only=only,
         into=into,
+        meanings=meanings(policy),
     )
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
@@ -257,6 +258,7 @@ def _carry_out(
         vault=prepared.vault,
         notes=journal,
         take_undo=_undo_taker(prepared.policy, progress, stop),
+        prove=lambda name: usable.prove(prepared.policy, prepared.vault, prepared.point, name),
         progress=progress or Silent(),
         stop=stop,
         admit=_admission(prepared, journal, lease),

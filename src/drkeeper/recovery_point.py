@@ -1,9 +1,17 @@
 """The committed record of all systems at one moment, as it is stored in the vault (`points/*.json`)."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from drkeeper.facts import Check, Facts
 
@@ -120,6 +128,12 @@ class RecoveryPoint(Record):
     previous_digest: str = ""
     fencing_token: int
     drkeeper_version: str
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older records do not have, so that their digests stay what they were."""
+        data: dict[str, Any] = handler(self)
+        return data if self.applications else {key: value for key, value in data.items() if key != "applications"}
 
     @property
     def partial(self) -> bool:

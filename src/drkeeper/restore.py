@@ -20,7 +20,7 @@ from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
-from drkeeper.steps import Load, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
+from drkeeper.steps import Load, Prove, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
 from drkeeper.systems import Holding, SelfProving, System
 from drkeeper.throttle import interruptible, stopped_by
 from drkeeper.vault.vault import Vault
@@ -43,10 +43,15 @@ class Notes(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a restore took and what its checks said."""
+    """What a restore took and what its checks said.
+
+    Attributes:
+        usable: What applications said of it.
+    """
 
     steps: tuple[StepRecord, ...]
     checks: tuple[Check, ...]
+    usable: tuple[Check, ...] = ()
 
 
 @dataclass
@@ -118,6 +123,7 @@ class Restorer:
         endpoints: The systems that are restored into, by name.
         take_undo: Takes and commits an undo point of the named systems.
         stop: Set from elsewhere to end the restore before its next step or block.
+        prove: What an application says of the platform as it is now.
         admit: Called before each step is noted as begun; raises when it must not be done (any more).
     """
 
@@ -130,7 +136,9 @@ class Restorer:
     progress: Progress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
     admit: Callable[[Step], None] = lambda _: None
+    prove: Callable[[str], Iterable[Check]] = lambda _: ()
     checks: list[Check] = field(default_factory=list)
+    usable: list[Check] = field(default_factory=list)
 
     def carry_out(self) -> Outcome:
         """Do every step that is not done yet.
@@ -143,7 +151,7 @@ class Restorer:
             step.step_id: self.notes.done[step.step_id]
             for step in self.plan.steps
             # A check is about what is live now: it is made again after a crash.
-            if step.step_id in self.notes.done and not isinstance(step, VerifyFacts)
+            if step.step_id in self.notes.done and not isinstance(step, VerifyFacts | Prove)
         }
         running: dict[Future[StepRecord], Step] = {}
         with ThreadPoolExecutor(max_workers=PARALLEL_STEPS, thread_name_prefix="restore") as pool:
@@ -161,7 +169,8 @@ class Restorer:
             except BaseException:
                 self.stop.set()
                 raise
-        return Outcome(steps=tuple(finished[step.step_id] for step in self.plan.steps), checks=tuple(self.checks))
+        steps = tuple(finished[step.step_id] for step in self.plan.steps)
+        return Outcome(steps=steps, checks=tuple(self.checks), usable=tuple(self.usable))
 
     def _ready(self, finished: Mapping[str, StepRecord], running: Iterable[Step]) -> list[Step]:
         busy = {step.step_id for step in running}
@@ -192,9 +201,9 @@ class Restorer:
         record = StepRecord(
             name=sentence(step),
             verb=step.verb,
-            system="" if isinstance(step, TakeUndo) else step.system,
-            kind="" if isinstance(step, TakeUndo) else step.kind,
-            phase="verify" if isinstance(step, VerifyFacts) else "restore",
+            system=getattr(step, "system", ""),
+            kind=getattr(step, "kind", ""),
+            phase="verify" if isinstance(step, VerifyFacts | Prove) else "restore",
             started_at=started_at,
             elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
             size_bytes=getattr(step, "size_bytes", 0),
@@ -220,6 +229,8 @@ class Restorer:
                     endpoint.release()
             case VerifyFacts():
                 self._verify(self.endpoints[step.system], self._record(step.system))
+            case Prove():
+                self.usable.extend(self.prove(step.application))
             case _:
                 assert_never(step)
 

@@ -50,13 +50,33 @@ class VerifyFacts(_SystemStep):
     verb: Literal["verify"] = "verify"
 
 
+class Prove(_Step):
+    """Ask an application whether what was restored works."""
+
+    verb: Literal["prove"] = "prove"
+    application: str
+    kind: str
+
+
 class Release(_SystemStep):
     """Let what came up held run, now that everything that it uses is back."""
 
     verb: Literal["release"] = "release"
 
 
-Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts, Field(discriminator="verb")]
+Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts | Prove, Field(discriminator="verb")]
+
+
+class Meaning(Record):
+    """An application that says, after a restore, whether its systems work together.
+
+    Attributes:
+        systems: Those that it spans.
+    """
+
+    application: str
+    kind: str
+    systems: tuple[str, ...]
 
 
 class Target(Record):
@@ -116,6 +136,8 @@ def sentence(step: Step) -> str:
             return f"release {step.system}"
         case VerifyFacts():
             return f"verify {step.system}"
+        case Prove():
+            return f"prove that {step.application} works"
         case _:
             assert_never(step)
 

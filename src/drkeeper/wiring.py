@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from drkeeper import applications
+from drkeeper.applications import Application
 from drkeeper.drill_places import Fallback
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.steps import Target
+from drkeeper.steps import Meaning, Target
 from drkeeper.systems import Clearing, Holding, Narrowing, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
@@ -74,6 +76,28 @@ def open_systems(policy: Policy, names: Iterable[str] = ()) -> dict[str, System]
         for name in freeze_order(policy)
         if name in wanted
     }
+
+
+def open_applications(policy: Policy) -> dict[str, Application]:
+    """The policy's applications of a known kind, by name. Connects to nothing."""
+    return {
+        name: applications.load_kind(application.kind).open_application(name, application.options)
+        for name, application in policy.applications.items()
+        if application.options is not None
+    }
+
+
+def spans(policy: Policy) -> dict[str, tuple[str, ...]]:
+    """Application of a known kind -> its systems."""
+    return {name: each.systems for name, each in policy.applications.items() if each.options is not None}
+
+
+def meanings(policy: Policy) -> list[Meaning]:
+    """The applications, as plans name them."""
+    return [
+        Meaning(application=name, kind=policy.applications[name].kind, systems=systems)
+        for name, systems in spans(policy).items()
+    ]
 
 
 def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], into: str) -> dict[str, System]:
@@ -168,6 +192,8 @@ def drill_request(
         history=past,
         carried=carried_options(policy),
         fallbacks=drill_fallbacks(policy),
+        applications=open_applications(policy),
+        meanings=meanings(policy),
     )
 
 

@@ -7,12 +7,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from drkeeper import applications
 from drkeeper._policy.fields import key_names, literal_secrets, model_at
+from drkeeper._policy.orders import merge_orders
 from drkeeper._policy.quantities import parse_rate
 from drkeeper._policy.source import KeyPath, Problem, Source
 from drkeeper._policy.words import found, near, say
 from drkeeper.errors import DrkeeperError, PolicyInvalid
-from drkeeper.policy import Policy, SystemPolicy, merge_orders
+from drkeeper.policy import ApplicationPolicy, Policy, SystemPolicy
 from drkeeper.systems import has_kind, kind_names, load_kind
 from drkeeper.vault.store import StoreOptions
 
@@ -54,8 +56,10 @@ class _Builder:
             tree["systems"] = dict(self.systems(tree["systems"]))
         if isinstance(tree.get("vault"), dict) and isinstance(tree["vault"].get("regions"), dict):
             tree["vault"] = {**tree["vault"], "regions": dict(self.regions(tree["vault"]["regions"]))}
+        if isinstance(tree.get("applications"), dict):
+            tree["applications"] = dict(self.applications(tree["applications"]))
         policy = self.validated(Policy, tree, ())
-        self.check_applications(document)
+        self.check_applications(document, tree.get("applications"))
         return policy
 
     def systems(self, systems: Mapping[str, object]) -> Iterator[tuple[str, SystemPolicy]]:
@@ -142,28 +146,64 @@ class _Builder:
             message = say(error)
         self.add(path, message)
 
-    def check_applications(self, document: Mapping[str, object]) -> None:
-        """Applications name systems that are there, and do not contradict one another."""
+    def applications(self, entries: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+        """Those that are as they must be; an order without a kind stands as it was written."""
+        for name, entry in entries.items():
+            path: KeyPath = ("applications", name)
+            if not isinstance(entry, dict) or "kind" not in entry:
+                if isinstance(entry, dict) and "order" not in entry:
+                    self.add(path, f"expected `order`, or `kind`: {', '.join(applications.kind_names())}")
+                yield name, entry
+                continue
+            kind = entry["kind"]
+            if kind not in applications.kind_names():
+                self.add((*path, "kind"), f'unknown kind "{kind}"{near(str(kind), applications.kind_names())}')
+                continue
+            options = {key: value for key, value in entry.items() if key != "kind"}
+            built = self.validated(applications.load_kind(kind).options, options, path, also=("kind",))
+            if built is not None:
+                yield name, ApplicationPolicy(kind=kind, options=built)
+
+    def check_applications(self, document: Mapping[str, object], built: object) -> None:
+        """Applications name systems that are there and of the right kind, and do not contradict one another."""
         systems = document.get("systems")
-        applications = document.get("applications")
-        if not isinstance(systems, dict) or not isinstance(applications, dict):
+        if not isinstance(systems, dict) or not isinstance(built, dict):
             return
         orders: dict[str, tuple[str, ...]] = {}
-        for application, entry in applications.items():
-            order = entry.get("order") if isinstance(entry, dict) else None
-            names = order if isinstance(order, list) else []
-            orders[application] = tuple(name for name in names if isinstance(name, str))
-            for index, name in enumerate(names):
-                path: KeyPath = ("applications", application, "order", index)
-                if isinstance(name, str) and name not in systems:
-                    self.add(path, f'unknown system "{name}"{near(name, systems)}')
-                elif name in names[:index]:
-                    self.add(path, f'the system "{name}" is named twice')
+        for application, entry in built.items():
+            if isinstance(entry, ApplicationPolicy):
+                orders[application] = entry.systems
+                self.check_named_systems(application, entry, systems)
+            else:
+                orders[application] = self.check_order(application, entry, systems)
         if not self.explained(("applications",)):
             try:
                 merge_orders(systems, orders)
             except PolicyInvalid as error:
                 self.add(("applications",), str(error))
+
+    def check_order(self, application: str, entry: object, systems: Mapping[str, object]) -> tuple[str, ...]:
+        """The order as it was written, as far as it is one."""
+        order = entry.get("order") if isinstance(entry, dict) else None
+        names = order if isinstance(order, list) else []
+        for index, name in enumerate(names):
+            path: KeyPath = ("applications", application, "order", index)
+            if isinstance(name, str) and name not in systems:
+                self.add(path, f'unknown system "{name}"{near(name, systems)}')
+            elif name in names[:index]:
+                self.add(path, f'the system "{name}" is named twice')
+        return tuple(name for name in names if isinstance(name, str))
+
+    def check_named_systems(self, application: str, policy: ApplicationPolicy, systems: Mapping[str, object]) -> None:
+        """Each is there, and of the kind that the application needs."""
+        kinds = policy.options.kinds() if policy.options is not None else {}
+        for name in policy.systems:
+            entry = systems.get(name)
+            kind = entry.get("kind") if isinstance(entry, dict) else None
+            if name not in systems:
+                self.add(("applications", application), f'unknown system "{name}"{near(name, systems)}')
+            elif name in kinds and kind != kinds[name]:
+                self.add(("applications", application), f'"{name}" must be of kind {kinds[name]}, and is {kind}')
 
     def add_literal(self, path: KeyPath, message: str) -> None:
         self.add(path, message)

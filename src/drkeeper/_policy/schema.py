@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from drkeeper import applications
 from drkeeper._policy.quantities import RATE_PATTERN
 from drkeeper.policy import Policy
 from drkeeper.systems import kind_names, load_kind
@@ -19,7 +20,7 @@ def policy_schema() -> Schema:
     """Draft 2020-12. Holds each kind that is installed; secrets can be given by reference only."""
     schema = _referable(Policy.model_json_schema(by_alias=True))
     definitions: Schema = schema["$defs"]
-    for replaced in ("SystemPolicy", "BaseModel"):
+    for replaced in ("SystemPolicy", "BaseModel", "ApplicationOptions"):
         definitions.pop(replaced, None)
     kinds = {kind: f"System_{kind}" for kind in kind_names()}
     for kind, definition in kinds.items():
@@ -27,12 +28,27 @@ def policy_schema() -> Schema:
         definitions[definition]["properties"] = _common_keys(kind) | definitions[definition]["properties"]
     definitions["System"] = _by_kind(kinds)
     schema["properties"]["systems"]["additionalProperties"] = {"$ref": "#/$defs/System"}
+    definitions["ApplicationPolicy"] = _application(definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "drkeeper policy",
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _application(definitions: Schema) -> Schema:
+    """An order, or a kind with its options."""
+    kinds = {kind: f"Application_{kind}" for kind in applications.kind_names()}
+    for kind, definition in kinds.items():
+        _embed(definitions, definition, applications.load_kind(kind).options)
+        word = {"const": kind, "description": "What the application is."}
+        definitions[definition]["properties"] = {"kind": word} | definitions[definition]["properties"]
+    order = definitions["ApplicationPolicy"]["properties"]["order"]
+    plain = {"type": "object", "properties": {"order": order}, "required": ["order"], "additionalProperties": False}
+    if not kinds:
+        return plain
+    return {"if": {"type": "object", "required": ["kind"]}, "then": _by_kind(kinds), "else": plain}
 
 
 def _common_keys(kind: str) -> Schema:
@@ -53,7 +69,7 @@ def _by_kind(kinds: Mapping[str, str]) -> Schema:
     return {
         "type": "object",
         "required": ["kind"],
-        "properties": {"kind": {"enum": list(kinds), "description": "What the system is."}},
+        "properties": {"kind": {"enum": list(kinds), "description": "What it is."}},
         "allOf": cases,
     }
 

@@ -17,6 +17,7 @@ def shown(policy: Policy, written: Mapping[KeyPath, str]) -> dict[str, object]:
     """
     data = policy.model_dump(mode="json", exclude_none=True, by_alias=True)
     data["systems"] = {name: _system(entry) for name, entry in data["systems"].items()}
+    data["applications"] = {name: _application(entry) for name, entry in data["applications"].items()}
     for path, text in written.items():
         _put(data, path, text)
     return data
@@ -25,6 +26,10 @@ def shown(policy: Policy, written: Mapping[KeyPath, str]) -> dict[str, object]:
 def _system(entry: Mapping[str, Any]) -> dict[str, object]:
     rate = entry.get("rate_bytes_per_second")
     return {"kind": entry["kind"], **entry["options"], **({"rate": format_rate(rate)} if rate else {})}
+
+
+def _application(entry: Mapping[str, Any]) -> dict[str, object]:
+    return {"kind": entry["kind"], **entry["options"]} if entry.get("kind") else {"order": entry["order"]}
 
 
 def _put(data: Any, path: KeyPath, text: str) -> None:

@@ -32,7 +32,11 @@ class ApplicationOptions(BaseModel):
     @property
     def systems(self) -> tuple[str, ...]:
         """Names of its systems in the order in which they are frozen: what refers comes first."""
-        raise NotImplementedError
+        return ()
+
+    def kinds(self) -> Mapping[str, str]:
+        """Which kind each of them must be of, where that matters."""
+        return {}
 
 
 @dataclass(frozen=True)

@@ -146,16 +146,18 @@ def _show(outcome: "Outcome", output: Output) -> None:
     from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
 
     steps = [step.model_dump(mode="json") for step in outcome.steps]
-    checks = check_rows(outcome.checks)
+    checks, usable = check_rows(outcome.checks), check_rows(outcome.usable)
     if output in {"json", "yaml"}:
-        show({"steps": steps, "checks": checks}, output, ())
+        show({"steps": steps, "checks": checks, "usable": usable}, output, ())
         return
     took = Column("elapsed_seconds", "TOOK", form=human_duration, right=True)
     size = Column("size_bytes", "SIZE", form=human_size, right=True)
     show(steps, output, (Column("name", "STEP"), Column("outcome"), took, size))
     passed = sum(check["verdict"] == "passed" for check in checks)
     click.echo(f"\n{passed} of {len(checks)} facts hold")
-    rest = [check for check in checks if output == "wide" or check["verdict"] != "passed"]
+    if usable:
+        click.echo(f"{sum(check['verdict'] == 'passed' for check in usable)} of {len(usable)} statements on use hold")
+    rest = [check for check in (*checks, *usable) if output == "wide" or check["verdict"] != "passed"]
     if rest:
         show(rest, output, CHECK_COLUMNS)
 
@@ -163,9 +165,9 @@ def _show(outcome: "Outcome", output: Output) -> None:
 def _insist(outcome: "Outcome") -> None:
     from drkeeper.facts import broken
 
-    failed = broken(outcome.checks)
+    failed = broken([*outcome.checks, *outcome.usable])
     if failed:
         raise VerificationFailed(
-            f"the systems are restored, and {len(failed)} facts do not hold: "
+            f"the systems are restored, and {len(failed)} statements do not hold: "
             + "; ".join(f"{check.subject}: {check.detail}" for check in failed[:3])
         )

@@ -1,6 +1,6 @@
 """`drkeeper verify`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -10,6 +10,8 @@ from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import KeyMissing, UsageInvalid, VerificationFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from drkeeper.facts import Check
     from drkeeper.replication.proof_records import BucketLevel
     from drkeeper.verify import Depth, Verification
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--level",
-    type=click.Choice(["stored", "intact", "restorable"]),
+    type=click.Choice(["stored", "intact", "restorable", "usable"]),
     default="stored",
     show_default=True,
-    help="stored: all is in each region; intact: and hashes to what it should; restorable (buckets): and is fetched.",
+    help="stored: all is in each region; intact: and hashes right; restorable: (bucket) and is fetched; usable: works.",
 )
+@click.option("--application", "applications", metavar="NAME", multiple=True, help="With usable: only this one.")
 @click.option(
     "--sample", type=SHARE, help="Share of the frames or objects that is read; 100% (5% with restorable) by default."
 )
@@ -43,7 +46,8 @@ def command(
     point_id: str,
     every: bool,
     systems: tuple[str, ...],
-    level: "BucketLevel",
+    level: "BucketLevel | Literal['usable']",
+    applications: tuple[str, ...],
     sample: float | None,
     heal: bool,
     seed: int | None,
@@ -51,12 +55,10 @@ def command(
 ) -> None:
     r"""Check that stored recovery points are there and unharmed, in every region; record it as their proof.
 
-    Exit code 5: something is missing or damaged (the frame, stream and region are named), or a region could not be
-    checked. A level is held only in the regions that were.
-
-    With --system a bucket of artifacts and its replica are verified: stored compares their listings; intact reads
-    objects again, each run going on where the last one ended, until all were read; restorable fetches some objects
-    from each region, and compares them.
+    Exit code 5: something is missing or damaged, or a region could not be checked. With --system a bucket and its
+    replica are verified: listings, bytes (each run going on where the last one ended), or some objects fetched from
+    each. With usable the applications are asked whether the live platform works (references lead somewhere, models
+    load, features are there); with an ID it is held against that point's witness, too, as after a restore.
 
     \b
     Examples:
@@ -64,8 +66,16 @@ def command(
       drkeeper verify --all --level intact --sample 5%
       drkeeper verify 3f2a --level intact --heal
       drkeeper verify --system artifacts --level intact --sample 5%
+      drkeeper verify --level usable
     """
     named = context.get_parameter_source("point_id") is not click.core.ParameterSource.DEFAULT
+    if level == "usable":
+        if every or systems or heal:
+            raise UsageInvalid("--level usable is about the live platform: --all, --system and --heal are not")
+        _verify_use(settings, applications, point_id if named else "", output)
+        return
+    if applications:
+        raise UsageInvalid("--application goes with --level usable")
     if named + every + bool(systems) > 1:
         raise UsageInvalid("give an ID, --all or --system, and only one of them")
     if systems:
@@ -77,6 +87,38 @@ def command(
     else:
         ids = () if every else (point_id,)
         _verify_points(settings, ids, level=level, sample=sample or 1.0, heal=heal, seed=seed, output=output)
+
+
+def _verify_use(settings: Settings, names: tuple[str, ...], point_id: str, output: Output) -> None:
+    from drkeeper import usable
+    from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
+
+    with working(settings):
+        checks = usable.prove_live(settings.load_policy(), names, point_id=point_id)
+    passed = sum(check.verdict == "passed" for check in checks)
+    shown = check_rows(check for check in checks if output in {"wide", "json", "yaml"} or check.verdict != "passed")
+    if shown or output in {"json", "yaml"}:
+        show(shown, output, CHECK_COLUMNS)
+    click.echo(f"{passed} of {len(checks)} statements hold", err=output in {"json", "yaml"})
+    insist_usable(checks)
+
+
+def insist_usable(checks: "Sequence[Check]") -> None:
+    """Exit code 5 where a statement failed, or none could be put to the test.
+
+    Raises:
+        VerificationFailed: The platform does not work, or nobody knows.
+    """
+    from drkeeper.facts import broken
+
+    failed = broken(checks)
+    if failed:
+        raise VerificationFailed(
+            f"the platform does not work: {len(failed)} statements do not hold: "
+            + "; ".join(f"{check.subject}: {check.detail}" for check in failed[:3])
+        )
+    if not any(check.verdict == "passed" for check in checks):
+        raise VerificationFailed("no statement could be put to the test: see why")
 
 
 def _verify_points(

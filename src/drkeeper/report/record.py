@@ -4,9 +4,9 @@ Stored as `drills/<UTC time>-<id>.json`; every report is rendered from it and fr
 Figures are measured; None means "not measured", and the reason stands beside it.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, SerializerFunctionWrapHandler, model_serializer
 
 from drkeeper.facts import Check
 from drkeeper.heartbeat import Heartbeat
@@ -96,7 +96,8 @@ class DrillRecord(Record):
         disaster_at: The moment from which RPO is measured: when the drill began.
         rto_seconds: From the disaster to the last check of the restored systems; None where the restore failed.
         rpo_seconds: The worst of all systems; None where any is not measured.
-        checks: Every statement that was put to the test.
+        checks: Every fact of the point that was compared.
+        usable: What applications said: whether the restored platform works.
         clean_up: Proof that the sandbox is gone (processes, ports, folder).
         not_tested: What this drill did not cover, in words.
     """
@@ -118,6 +119,23 @@ class DrillRecord(Record):
     systems: tuple[SystemOutcome, ...]
     steps: tuple[StepRecord, ...]
     checks: tuple[Check, ...]
+    usable: tuple[Check, ...] = ()
     clean_up: tuple[Check, ...]
     not_tested: tuple[str, ...] = ()
     error: str = ""
+
+    @property
+    def statements(self) -> tuple[Check, ...]:
+        """Every one: facts first, then what applications said."""
+        return (*self.checks, *self.usable)
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """Names of those that said something: subjects of theirs begin with it."""
+        return tuple(dict.fromkeys(check.subject.partition(".")[0] for check in self.usable))
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older records do not have, so that their digests stay what they were."""
+        data: dict[str, Any] = handler(self)
+        return data if self.usable else {key: value for key, value in data.items() if key != "usable"}

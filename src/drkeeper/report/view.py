@@ -99,7 +99,7 @@ class View:
 def build_view(record: DrillRecord) -> View:
     """Work out everything that a report says."""
     judged = judge_drill(record)
-    groups = group_checks(record.checks, tuple(system.name for system in record.systems))
+    groups = group_checks(record.statements, (*(system.name for system in record.systems), *record.applications))
     by_name = {group.system: group for group in groups}
     outcome = outcome_of(record)
     title, symbol = _TITLES[outcome]
@@ -119,7 +119,7 @@ def build_view(record: DrillRecord) -> View:
         ),
         timeline=build_timeline(record),
         groups=groups,
-        findings=tuple(findings(record.checks)),
+        findings=tuple(findings(record.statements)),
         digest=canonical_digest(record),
         verify_command=verify_command(record),
     )
@@ -140,9 +140,9 @@ def forecast_lines(forecast: Forecast | None) -> tuple[str, ...]:
 def _summary(record: DrillRecord, outcome: Outcome, rto: Judgement, rpo: Judgement) -> str:
     if outcome == "restore failed":
         return record.error or "The systems did not all come back."
-    failed = len(findings(record.checks))
-    unchecked = sum(check.verdict == "not checked" for check in record.checks)
-    parts = [_count_of(len(record.systems), len(record.checks), failed, unchecked)]
+    failed = len(findings(record.statements))
+    unchecked = sum(check.verdict == "not checked" for check in record.statements)
+    parts = [_count_of(len(record.systems), len(record.statements), failed, unchecked)]
     for label, judgement in (("RTO", rto), ("RPO", rpo)):
         if not judgement.kept:
             parts.append(f"{label} {_against(judgement)}.")

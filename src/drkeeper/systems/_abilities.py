@@ -239,7 +239,7 @@ class Keeping(Protocol):
         ...
 
     def fields(self, keys: Iterable[bytes], names: Sequence[bytes]) -> Iterator[tuple[bytes, list[bytes | None]]]:
-        """Key and the values of these fields, in order, of keys of other kinds none; None where a field, or the key, is not."""
+        """Key, and the values of these fields in order; None where one, or the key, is missing. Hashes only."""
         ...
 
     def information(self) -> dict[str, str]:

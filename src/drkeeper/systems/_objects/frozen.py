@@ -75,7 +75,9 @@ class FrozenBucket:
             heartbeat_at=self._beat.at.isoformat() if self._beat else None,
             heartbeat_sequence=self._beat.sequence if self._beat else None,
         )
-        return facts.model_copy(update={"unread": unread})
+        # Applications keep locations that begin with it.
+        info = {**facts.info, "url": self._bucket.url.rstrip("/")}
+        return facts.model_copy(update={"unread": unread, "info": info})
 
     @property
     def findings(self) -> tuple[Check, ...]:
