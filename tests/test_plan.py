@@ -8,7 +8,7 @@ from drkeeper.errors import Refused
 from drkeeper.forecast import Run, forecast_step
 from drkeeper.plan import build_plan, critical_path, fingerprint
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
-from drkeeper.steps import Target, explain
+from drkeeper.steps import Meaning, Target, explain
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 
@@ -176,3 +176,29 @@ def test_without_earlier_runs_the_forecast_says_so():
     assert forecast_step("postgres", "load", 1, [Run("redis", "load", 1, 1.0)]).basis == "no history", (
         "another kind's runs teach nothing"
     )
+
+
+TRACKING = Meaning(application="tracking", kind="mlflow", systems=("db", "bucket"))
+FEATURES = Meaning(application="features", kind="feast", systems=("registry", "cache"))
+
+
+def test_applications_are_asked_last_of_all_once_any_of_their_systems_came_back():
+    taken = point(system("db"), system("bucket", "objects"), system("cache", "redis"))
+    plan = plan_of(taken, [target("db"), target("cache", "redis")], meanings=[TRACKING, FEATURES])
+    proofs = [step for step in plan.steps if step.verb == "prove"]
+    assert [step.application for step in proofs] == ["tracking", "features"]
+    assert set(proofs[0].after) == {"verify:db", "verify:cache"}
+    assert proofs[1].after == (proofs[0].step_id,)
+    assert plan.steps[-1] is proofs[-1]
+    assert [row["does"] for row in explain(plan)][-1] == "prove that features works"
+
+
+def test_an_application_of_which_nothing_is_restored_is_not_asked():
+    plan = plan_of(point(system("db")), [target("db")], meanings=[TRACKING, FEATURES])
+    assert [step.application for step in plan.steps if step.verb == "prove"] == ["tracking"]
+
+
+@pytest.mark.parametrize("more", [{"only": ["a/"]}, {"into": "s3://other"}])
+def test_a_part_or_a_copy_elsewhere_says_nothing_of_the_platform(more):
+    plan = plan_of(point(system("bucket", "objects")), [target("bucket", "objects")], meanings=[TRACKING], **more)
+    assert not [step for step in plan.steps if step.verb == "prove"]
