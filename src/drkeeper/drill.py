@@ -191,7 +191,8 @@ def _remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Chec
         for process_id in process_ids:
             gone = not Path(f"/proc/{process_id}").exists()
             yield _proof(f"{name}.process", gone=gone, what=f"process {process_id}")
-        yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
+        if port:
+            yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
         shutil.rmtree(server.folder, ignore_errors=True)
         yield _proof(f"{name}.folder", gone=not server.folder.exists(), what="the server's data folder")
     shutil.rmtree(folder, ignore_errors=True)

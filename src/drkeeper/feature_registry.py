@@ -18,7 +18,15 @@ from drkeeper._feature_registry.messages import message_type
 from drkeeper._feature_registry.words import changes, title
 from drkeeper.errors import DrkeeperError
 
-__all__ = ["FeatureRegistry", "RegistryObject", "RegistryUnreadable", "differences", "parse", "registry_message"]
+__all__ = [
+    "FeatureRegistry",
+    "RegistryNewer",
+    "RegistryObject",
+    "RegistryUnreadable",
+    "differences",
+    "parse",
+    "registry_message",
+]
 
 # feast.infra.registry.registry.REGISTRY_SCHEMA_VERSION
 SCHEMA_VERSION = 1
@@ -31,6 +39,12 @@ class RegistryUnreadable(DrkeeperError):
     """Bytes that are no registry of Feast's, or an empty one, or one of a newer schema."""
 
     default_hint = "restore the registry, or run `feast apply` from the repository that it describes"
+
+
+class RegistryNewer(RegistryUnreadable):
+    """A registry of a schema that is not known here: there may be much in it."""
+
+    default_hint = "install a newer drkeeper, and the Feast that wrote the registry"
 
 
 @dataclass(frozen=True)
@@ -124,15 +138,17 @@ def parse(data: bytes) -> FeatureRegistry:
             f"the registry's {len(data)} bytes cannot be decoded: it is damaged, or none"
         ) from error
     _insist_schema(message.registry_schema_version)
-    projects = tuple(sorted(_projects(message)))
-    if not projects:
-        raise RegistryUnreadable("the registry names no project: each one that Feast has written does")
+    if not message.projects and not message.project_metadata:
+        # Both stand behind the objects: a file that was cut between two of these lacks them.
+        raise RegistryUnreadable(
+            "the registry names no project, as each one that Feast has written does: it was cut off"
+        )
     return FeatureRegistry(
         message=message,
         version_id=message.version_id,
         last_updated=message.last_updated.ToDatetime(tzinfo=UTC),
         schema_version=message.registry_schema_version,
-        projects=projects,
+        projects=tuple(sorted(_projects(message))),
         unknown=unknown_fields(message),
     )
 
@@ -162,9 +178,8 @@ def _insist_schema(version: str) -> None:
     if not version:
         raise RegistryUnreadable("the registry has no schema version: each one that Feast has written has one")
     if not version.isdecimal() or int(version) > SCHEMA_VERSION:
-        raise RegistryUnreadable(
-            f"the registry's schema has version {version}, and {SCHEMA_VERSION} is the newest that is known here",
-            hint="install a newer drkeeper, and the Feast that wrote the registry",
+        raise RegistryNewer(
+            f"the registry's schema has version {version}, and {SCHEMA_VERSION} is the newest that is known here"
         )
 
 

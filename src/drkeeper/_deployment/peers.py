@@ -94,10 +94,11 @@ def restore_notes(policy: Policy) -> Iterator[str]:
 def _systems(policy: Policy) -> Iterator[Endpoint]:
     for name, system in policy.systems.items():
         options = system.options
-        yield from _host_and_port(name, options)
+        for part in (options, *getattr(options, "servers", ())):
+            yield from _host_and_port(name, part)
+            if isinstance(part, BucketOptions):
+                yield _store(name, part)
         replica = getattr(options, "replica", None)
-        if isinstance(options, BucketOptions):
-            yield _store(name, options)
         if isinstance(replica, BucketOptions):
             yield _store(f"{name}, replica", replica)
         elif isinstance(replica, BaseModel):

@@ -22,7 +22,7 @@ class SandboxServer(Protocol):
 
     @property
     def process_id(self) -> int:
-        """Of the server's main process."""
+        """Of the server's main process; 0 where the kind needs none."""
         ...
 
     @property
@@ -32,7 +32,7 @@ class SandboxServer(Protocol):
 
     @property
     def port(self) -> int:
-        """On which it listens, on 127.0.0.1."""
+        """On which it listens, on 127.0.0.1; 0 where the kind needs no server."""
         ...
 
     def stop(self) -> None:

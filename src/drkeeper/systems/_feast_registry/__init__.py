@@ -1,0 +1,1 @@
+"""Feast's registry as a protected system: in a file, an object, or rows of a database."""
