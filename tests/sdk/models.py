@@ -109,13 +109,14 @@ def told(what, argument=""):
     return {"dataframe_split": {"columns": ["do", "with"], "data": [[what, str(argument)]]}}
 
 
-def save_sklearn(model, folder, **more):
-    """As the demo logs its models."""
+def save_sklearn(model, folder, example=None, **more):
+    """As the demo logs its models; with a signature where there is an example."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow.sklearn
+        from mlflow.models import infer_signature
 
-        mlflow.sklearn.save_model(
-            model, str(folder), serialization_format="pickle", pip_requirements=["scikit-learn"], **more
-        )
+        signature = infer_signature(example) if example is not None else None
+        given = {"serialization_format": "pickle", "pip_requirements": ["scikit-learn"], "signature": signature}
+        mlflow.sklearn.save_model(model, str(folder), **given, **more)
     return folder

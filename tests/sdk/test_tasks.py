@@ -28,9 +28,7 @@ def iris(tmp_path_factory):
     table = data.data.rename(columns=lambda name: name.removesuffix(" (cm)").replace(" ", "_"))
     folder = tmp_path_factory.mktemp("iris")
     named, bare = (LogisticRegression(max_iter=500).fit(rows, data.target) for rows in (table, table.to_numpy()))
-    from mlflow.models import infer_signature
-
-    save_sklearn(named, folder / "named", signature=infer_signature(table), pyfunc_predict_fn="predict_proba")
+    save_sklearn(named, folder / "named", example=table, pyfunc_predict_fn="predict_proba")
     save_sklearn(bare, folder / "bare", pyfunc_predict_fn="predict_proba")
     return {"folder": folder, "named": named, "bare": bare, "table": table.iloc[::30]}
 
