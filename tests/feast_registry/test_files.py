@@ -1,5 +1,8 @@
 """A registry in a file: captured whole whatever its writer does, put in place by a rename."""
 
+import itertools
+import os
+import signal
 import threading
 import time
 from datetime import UTC, datetime
@@ -20,6 +23,7 @@ from drkeeper.facts import broken, compare
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.sandbox import start_sandbox
 from drkeeper.systems import Differing, Locked, Noticing, Recognising, Registering, SelfProving, System
+from drkeeper.systems._feast_registry import folder
 from drkeeper.systems.feast_registry import open_system
 
 MARK = Heartbeat(at=datetime(2026, 3, 1, 1, tzinfo=UTC), sequence=7)
@@ -81,7 +85,7 @@ def test_facts_name_every_object_and_tell_another_registry(system, file):
     (content, _caches) = system.verify(point.record, point)
     assert content.verdict == "failed"
     assert "field days_since_last removed" in content.detail
-    assert " feature view churn: field days_since_last added" in list(system.difference(point.record, point))
+    assert "~ feature view churn: field days_since_last added" in list(system.difference(point.record, point))
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,44 @@ def test_a_crash_between_load_and_switch_or_in_the_switch_ends_well(system, file
     file.write_bytes(point.contents["registry.pb"])
     again.switch(point.record, "drtest")
     assert not list(file.parent.glob("registry.db.drtest*"))
+
+
+def test_killed_anywhere_the_former_or_the_restored_registry_is_live(system, file):
+    """Kill -9 before each single write; then the restore is done again, as after `--resume`."""
+    point, writes = capture(system), 0
+    while True:
+        other = a_registry("other")
+        file.write_bytes(other)
+        killed = _killed_before_write(writes, system, point)
+        assert file.read_bytes() in {other, point.contents["registry.pb"]}
+        if not killed:
+            break
+        again = registry_at(file)
+        if not again.recognises(point.record, "drtest"):
+            again.load(point.record, point, "drtest")
+        again.switch(point.record, "drtest")
+        assert file.read_bytes() == point.contents["registry.pb"]
+        writes += 1
+
+    assert writes >= 3, "no write was cut off"
+
+
+def _killed_before_write(number: int, system, point) -> bool:
+    """Restore in a child that dies before its write of that number; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        write, counter = folder.write, itertools.count()
+
+        def mortal(*arguments, **options):
+            if next(counter) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(*arguments, **options)
+
+        folder.write = mortal
+        restore(system, point)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
 
 
 def test_a_load_is_discarded_without_a_trace_and_can_be_done_again(system, file):

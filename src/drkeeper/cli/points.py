@@ -1,4 +1,4 @@
-"""`drkeeper points`: list, show, pin, unpin, forget."""
+"""`drkeeper points`: list, show, diff, pin, unpin, forget."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import click
 
 from drkeeper.cli.options import point_argument, yes_option
 from drkeeper.cli.output import Output, output_option, show
+from drkeeper.cli.points_diff import diff_points
 from drkeeper.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @output_option
 @click.pass_context
 def command(context: click.Context, output: Output) -> None:
-    r"""List recovery points, oldest first; show, pin or forget one.
+    r"""List recovery points, oldest first; show, compare, pin or forget one.
 
     An ID may be the beginning of one, or `latest`.
 
@@ -24,6 +25,7 @@ def command(context: click.Context, output: Output) -> None:
     Examples:
       drkeeper points -o wide
       drkeeper points show latest
+      drkeeper points diff 3f2a latest
       drkeeper points pin 3f2a --reason "before the migration"
     """
     if context.invoked_subcommand is None:
@@ -75,6 +77,9 @@ def show_point(settings: Settings, point_id: str, output: Output) -> None:
     click.echo()
     show(system_rows(point), output, SYSTEM_COLUMNS)
     show_findings(point, output)
+
+
+command.add_command(diff_points)
 
 
 @command.command("pin")

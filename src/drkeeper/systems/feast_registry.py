@@ -217,15 +217,14 @@ class FeastRegistry:
             yield checks.caches(self._options.cache_ttl_seconds)
 
     def difference(self, record: SystemRecord, streams: Streams) -> Iterator[str]:
-        """What a restore would change, in words."""
-        yield f"--- {self._options.url}"
-        yield f"+++ {record.name}, as of {record.as_of.isoformat() if record.as_of else 'an unknown moment'}"
-        live = _parsed(self._place.look())
-        recorded = parse(self._recorded(streams).registry)
+        """A count, then a line for each change, in words."""
+        recorded, live = parse(self._recorded(streams).registry), _parsed(self._place.look())
         if live is None:
-            yield from (f"+{one.kind} {one.name}" for one in recorded.objects())
+            changes = [f"{one.kind} {one.name} added" for one in recorded.objects()]
         else:
-            yield from (f" {line}" for line in differences(live, recorded))
+            changes = differences(live, recorded)
+        yield f"@@ {self._options.url}: {len(changes)} changes @@"
+        yield from (f"~ {change}" for change in changes)
 
     def beat(self, mark: Heartbeat) -> None:
         """Write a heartbeat beside the registry, where Feast does not look."""
