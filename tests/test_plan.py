@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drkeeper.errors import Refused
 from drkeeper.forecast import Run, forecast_step
-from drkeeper.plan import build_plan, critical_path, fingerprint
+from drkeeper.plan import Choice, build_plan, critical_path, fingerprint
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
 from drkeeper.steps import Meaning, Target, explain
 
@@ -44,7 +44,8 @@ def target(name, kind="postgres", *, empty=True, holds=False):
 
 
 def plan_of(taken, targets, **more):
-    return build_plan(taken, targets, plan_id="aa11", now=NOW, **more)
+    given = {name: more.pop(name) for name in ("history", "meanings") if name in more}
+    return build_plan(taken, targets, plan_id="aa11", now=NOW, choice=Choice(**more), **given)
 
 
 def test_nothing_live_changes_before_every_load_has_ended():
@@ -198,7 +199,7 @@ def test_an_application_of_which_nothing_is_restored_is_not_asked():
     assert [step.application for step in plan.steps if step.verb == "prove"] == ["tracking"]
 
 
-@pytest.mark.parametrize("more", [{"only": ["a/"]}, {"into": "s3://other"}])
+@pytest.mark.parametrize("more", [{"only": ("a/",)}, {"into": "s3://other"}])
 def test_a_part_or_a_copy_elsewhere_says_nothing_of_the_platform(more):
     plan = plan_of(point(system("bucket", "objects")), [target("bucket", "objects")], meanings=[TRACKING], **more)
     assert not [step for step in plan.steps if step.verb == "prove"]

@@ -21,7 +21,7 @@ from drkeeper.drill_record import DrillRequest, Measured, build_record
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check
 from drkeeper.forecast import forecast_step
-from drkeeper.plan import build_plan
+from drkeeper.plan import Choice, build_plan
 from drkeeper.progress import Progress, Silent
 from drkeeper.report.record import (
     DrillRecord,
@@ -129,7 +129,7 @@ def _recover(
         plan_id=secrets.token_hex(4),
         now=clock.now(),
         history=request.history,
-        allow_partial=True,
+        choice=Choice(allow_partial=True),
         meanings=[meaning for meaning in request.meanings if set(meaning.systems) <= set(endpoints)],
     )
     preflight(request.point, measured.plan, endpoints)

@@ -9,6 +9,7 @@ workloads stay at zero) are switched first: nothing of theirs runs yet, and what
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from drkeeper.errors import Refused
@@ -19,6 +20,30 @@ from drkeeper.steps import Load, Meaning, Prove, Release, RestorePlan, Step, Swi
 UNDO = "undo"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What somebody chose for a restore.
+
+    Attributes:
+        overwrite: Whether targets that hold data may be replaced (an undo point is taken first).
+        allow_partial: Whether a point that lacks some of its systems will do.
+        keep_held: Whether what comes up held stays so, to be released by hand.
+        prove: Whether applications are asked at the end.
+        only: Parts of the one system that is restored.
+        into: Where it is restored to instead of its own place. Nothing there is overwritten.
+    """
+
+    overwrite: bool = False
+    allow_partial: bool = False
+    keep_held: bool = False
+    prove: bool = True
+    only: tuple[str, ...] = ()
+    into: str = ""
+
+
+WHOLE = Choice()
+
+
 def build_plan(
     point: RecoveryPoint,
     targets: Sequence[Target],
@@ -26,11 +51,7 @@ def build_plan(
     plan_id: str,
     now: datetime,
     history: Sequence[Run] = (),
-    overwrite: bool = False,
-    allow_partial: bool = False,
-    keep_held: bool = False,
-    only: Sequence[str] = (),
-    into: str = "",
+    choice: Choice = WHOLE,
     meanings: Sequence[Meaning] = (),
 ) -> RestorePlan:
     """Decide the steps that restore `targets` from `point`.
@@ -41,24 +62,20 @@ def build_plan(
         plan_id: Lower-case letters and digits; names the staging places too.
         now: Goes into the record.
         history: Earlier runs, for the forecast.
-        overwrite: Whether targets that hold data may be replaced (an undo point is taken first).
-        allow_partial: Whether a point that lacks some of its systems will do.
-        keep_held: Whether what comes up held stays so, to be released by hand.
-        only: Parts of the one system that is restored; for the record.
-        into: Where it is restored to instead of its own place; for the record. Nothing there is overwritten.
+        choice: What somebody chose.
         meanings: Applications; those of which a system is restored, whole and in place, are asked at the end.
 
     Raises:
         Refused: The point is partial, lacks a system, or a target holds data.
     """
     records = {record.name: record for record in point.systems}
-    wanted = _restorable(point, records, targets, allow_partial=allow_partial)
+    wanted = _restorable(point, records, targets, allow_partial=choice.allow_partial)
     holding = [target.system for target in wanted if not target.empty]
-    _insist_free(holding, into=into, overwrite=overwrite)
+    _insist_free(holding, into=choice.into, overwrite=choice.overwrite)
     steps = tuple(_steps(point, records, wanted, holding, history))
-    if not only and not into:
+    if choice.prove and not choice.only and not choice.into:
         steps += tuple(_proofs(meanings, [target.system for target in wanted], history))
-    if keep_held:
+    if choice.keep_held:
         steps = _without_releases(steps)
     path = critical_path(steps)
     names = {target.system for target in wanted}
@@ -69,10 +86,10 @@ def build_plan(
         point_id=point.point_id,
         point_as_of=point.as_of,
         staging=f"dr{plan_id}",
-        overwrite=overwrite,
-        keep_held=keep_held,
-        only=tuple(only),
-        into=into,
+        overwrite=choice.overwrite,
+        keep_held=choice.keep_held,
+        only=choice.only,
+        into=choice.into,
         targets=tuple(wanted),
         steps=steps,
         forecast=total([step.forecast for step in steps if step.step_id in path]),

@@ -15,12 +15,12 @@ from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
 from drkeeper.log import get_logger
 from drkeeper.occupancy import Occupancy
-from drkeeper.plan import UNDO, build_plan, fingerprint
+from drkeeper.plan import UNDO, WHOLE, Choice, build_plan, fingerprint
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
-from drkeeper.steps import RestorePlan, Step, Switch
+from drkeeper.steps import Prove, RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import acting_policy, meanings, narrow, open_systems, open_vault, targets
@@ -60,33 +60,29 @@ def prepare(
     point_id: str = catalog.LATEST,
     *,
     names: Iterable[str] = (),
-    overwrite: bool = False,
-    allow_partial: bool = False,
-    keep_held: bool = False,
-    only: Sequence[str] = (),
-    into: str = "",
+    choice: Choice = WHOLE,
 ) -> Prepared:
     """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
 
-    The arguments are those of `build_plan`, which has the same names for them; `names` are the systems, all by default.
+    Args:
+        policy: Whose systems.
+        point_id: Of the recovery point.
+        names: Of the systems; all by default.
+        choice: What somebody chose.
 
     Raises:
         Refused: The restore would fail, or destroy something.
     """
     vault = open_vault(policy)
-    point = catalog.find_point(vault, point_id, allow_partial=allow_partial)
-    systems = narrow(policy, open_systems(acting_policy(policy, vault), names), only, into)
+    point = catalog.find_point(vault, point_id, allow_partial=choice.allow_partial)
+    systems = narrow(policy, open_systems(acting_policy(policy, vault), names), choice.only, choice.into)
     plan = build_plan(
         point,
         targets(policy, systems),
         plan_id=token_hex(4),
         now=clock.now(),
         history=history(vault),
-        overwrite=overwrite,
-        allow_partial=allow_partial,
-        keep_held=keep_held,
-        only=only,
-        into=into,
+        choice=choice,
         meanings=meanings(policy),
     )
     wanted = {target.system for target in plan.targets}
@@ -113,17 +109,16 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
     if saved.policy != policy.name:
         raise WorldChanged(f"{file} is a plan of policy {saved.policy}, not of {policy.name}; nothing was changed")
     names = [target.system for target in saved.targets]
+    choice = Choice(
+        overwrite=saved.overwrite,
+        allow_partial=bool(saved.left_out),
+        keep_held=saved.keep_held,
+        prove=any(isinstance(step, Prove) for step in saved.steps),
+        only=saved.only,
+        into=saved.into,
+    )
     try:
-        fresh = prepare(
-            policy,
-            saved.point_id,
-            names=names,
-            overwrite=saved.overwrite,
-            allow_partial=bool(saved.left_out),
-            keep_held=saved.keep_held,
-            only=saved.only,
-            into=saved.into,
-        )
+        fresh = prepare(policy, saved.point_id, names=names, choice=choice)
     except (PointUnknown, Refused) as error:
         raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
     if fingerprint(fresh.plan) != fingerprint(saved):

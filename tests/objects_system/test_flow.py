@@ -18,6 +18,7 @@ from drkeeper.buckets.listing import list_versions
 from drkeeper.catalog import list_points
 from drkeeper.errors import LoadFailed, Refused, UsageInvalid
 from drkeeper.facts import broken
+from drkeeper.plan import Choice
 from drkeeper.policy import load_policy
 from drkeeper.wiring import create_vault, open_vault
 from test_docs import code_blocks
@@ -114,7 +115,7 @@ def test_a_damaged_bucket_is_refused_planned_and_restored_with_an_undo_point_fir
     assert "take an undo point of artifacts" in said.stdout
     assert regions.here.contents() == before
     undo = next(point for point in list_points(open_vault(operator.policy)).points if point.purpose == "undo")
-    recovery.restore(recovery.prepare(operator.policy, undo.point_id, overwrite=True))
+    recovery.restore(recovery.prepare(operator.policy, undo.point_id, choice=Choice(overwrite=True)))
     assert regions.here.contents() == damaged
 
 
@@ -138,7 +139,7 @@ def test_one_prefix_and_one_object_go_into_another_bucket(operator, regions):
 def test_kinds_that_are_restored_whole_say_so(operator):
     policy = operator.policy
     with pytest.raises(UsageInvalid, match="--only takes a prefix"):
-        recovery.prepare(operator.policy, actions.back_up(policy).point.point_id, only=["s3://a/b"])
+        recovery.prepare(operator.policy, actions.back_up(policy).point.point_id, choice=Choice(only=("s3://a/b",)))
     text = (operator.folder / "drkeeper.yaml").read_text()
     cache = "systems:\n  cache: {kind: redis, host: nowhere}\n"
     (operator.folder / "drkeeper.yaml").write_text(text.replace("systems:\n", cache))
@@ -159,7 +160,7 @@ def test_a_restore_that_fails_midway_is_resumed_with_its_part_and_its_place(oper
     with faulty(regions.here.options.endpoint) as proxy:
         operator.write_policy(endpoint=proxy.endpoint)
         stopped = proxy.rule("PUT", "/models/42/model.pkl", "error", times=99)
-        prepared = recovery.prepare(operator.policy, point.point_id, only=["models/"])
+        prepared = recovery.prepare(operator.policy, point.point_id, choice=Choice(only=("models/",)))
         with pytest.raises(LoadFailed, match="1 objects did not come"):
             recovery.restore(prepared)
         assert stopped.hits

@@ -4,6 +4,7 @@ import pytest
 
 from drkeeper import catalog, recovery
 from drkeeper.errors import Refused
+from drkeeper.plan import Choice
 from drkeeper.wiring import open_vault
 
 
@@ -29,7 +30,7 @@ class Mortal:
 
 def break_off(platform, name, when, *, overwrite=False):
     """A restore that dies at the switch of one system."""
-    prepared = recovery.prepare(platform.policy(), overwrite=overwrite)
+    prepared = recovery.prepare(platform.policy(), choice=Choice(overwrite=overwrite))
     prepared.systems[name] = Mortal(prepared.systems[name], when)
     with pytest.raises(Died):
         recovery.restore(prepared)

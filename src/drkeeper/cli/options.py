@@ -114,6 +114,9 @@ partial_option = click.option(
 keep_held_option = click.option(
     "--keep-held", is_flag=True, help="Leave workloads of clusters at zero, until `drkeeper release`."
 )
+no_proof_option = click.option(
+    "--no-proof", is_flag=True, help="Do not ask the applications at the end; `drkeeper verify --level usable` does."
+)
 only_option = click.option(
     "--only",
     multiple=True,

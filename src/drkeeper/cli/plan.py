@@ -8,6 +8,7 @@ import click
 from drkeeper.cli.options import (
     into_option,
     keep_held_option,
+    no_proof_option,
     only_option,
     overwrite_option,
     partial_option,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @overwrite_option
 @partial_option
 @keep_held_option
+@no_proof_option
 @only_option
 @into_option
 @click.option("--diff", is_flag=True, help="Show each object of a cluster or bucket that would change.")
@@ -44,6 +46,7 @@ def command(
     overwrite: bool,
     allow_partial: bool,
     keep_held: bool,
+    no_proof: bool,
     only: tuple[str, ...],
     into: str,
     diff: bool,
@@ -62,19 +65,12 @@ def command(
       drkeeper plan --system artifacts --only models/42/ --diff
       drkeeper plan --out p.json && drkeeper restore --plan p.json
     """
+    from drkeeper.plan import Choice
     from drkeeper.recovery import differences, prepare
 
     policy = settings.load_policy()
-    prepared = prepare(
-        policy,
-        point_id,
-        names=systems,
-        overwrite=overwrite,
-        allow_partial=allow_partial,
-        keep_held=keep_held,
-        only=only,
-        into=into,
-    )
+    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
+    prepared = prepare(policy, point_id, names=systems, choice=choice)
     if out is not None:
         save(prepared, out)
     if diff:

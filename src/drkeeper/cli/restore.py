@@ -8,6 +8,7 @@ import click
 from drkeeper.cli.options import (
     into_option,
     keep_held_option,
+    no_proof_option,
     only_option,
     overwrite_option,
     partial_option,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @overwrite_option
 @partial_option
 @keep_held_option
+@no_proof_option
 @only_option
 @into_option
 @click.option(
@@ -53,6 +55,7 @@ def command(
     overwrite: bool,
     allow_partial: bool,
     keep_held: bool,
+    no_proof: bool,
     only: tuple[str, ...],
     into: str,
     plan_file: Path | None,
@@ -76,8 +79,10 @@ def command(
     """
     _check_usage(context, plan_file, resume, give_up)
     from drkeeper import recovery
+    from drkeeper.plan import Choice
 
     policy = settings.load_policy()
+    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
     if give_up is not None:
         _give_up(settings, give_up, yes=yes)
         return
@@ -88,16 +93,7 @@ def command(
         prepared = (
             recovery.prepare_saved(policy, plan_file)
             if plan_file
-            else recovery.prepare(
-                policy,
-                point_id,
-                names=systems,
-                overwrite=overwrite,
-                allow_partial=allow_partial,
-                keep_held=keep_held,
-                only=only,
-                into=into,
-            )
+            else recovery.prepare(policy, point_id, names=systems, choice=choice)
         )
         _ask(settings, prepared, yes=yes)
         with working(settings) as work:
@@ -112,7 +108,7 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
         if value is not None
     ]
-    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held", "only", "into")
+    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held", "no_proof", "only", "into")
     given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if len(ways) > 1:
         raise UsageInvalid(f"give one of {' and '.join(ways)}")
