@@ -1,0 +1,89 @@
+"""All models of one MLflow with features of one Feast project: recorded with a point, and asked for after a restore."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+
+from drkeeper.applications._across import check_across, record_across, unanswered
+from drkeeper.applications._across.champion import NOWHERE, opened_champion
+from drkeeper.applications._feast.definitions import Definitions
+from drkeeper.applications._feast.options import Options as FeastOptions
+from drkeeper.applications._feast.repo import repo_config
+from drkeeper.applications._feast.samples import Sample
+from drkeeper.applications._feast.through_feast import Feast
+from drkeeper.applications._mlflow.options import Options as MlflowOptions
+from drkeeper.applications._mlflow.options import RecordedModel
+from drkeeper.errors import DrkeeperError, Interrupted
+from drkeeper.facts import Check
+from drkeeper.systems import System
+
+SUBJECT = "across"
+
+
+def recorded(
+    tracking: MlflowOptions,
+    features: FeastOptions,
+    sources: Mapping[str, object],
+    definitions: Definitions,
+    samples: Iterable[Sample],
+) -> tuple[list[dict[str, JsonValue]], dict[str, str]]:
+    """A record of each model that the policy names, and why there is none of others, by their subjects.
+
+    Args:
+        tracking: Of the application of kind mlflow.
+        features: Of the one of kind feast.
+        sources: Systems of both by name; of the database its frozen view.
+        definitions: Of the frozen registry.
+        samples: Of the frozen online store.
+    """
+    records, unread, known = [], {}, list(samples)
+    for model in tracking.models:
+        try:
+            with opened_champion(tracking, sources, model) as champion:
+                records.append(record_across(champion, definitions, known, service=features.service))
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            unread[f"{SUBJECT}.{model.name}@{model.alias}"] = str(error)
+    return records, unread
+
+
+def checked(
+    tracking: MlflowOptions,
+    features: FeastOptions,
+    systems: Mapping[str, System],
+    records: Iterable[Mapping[str, Any]],
+    moment: datetime,
+    *,
+    elsewhere: Mapping[str, str] = NOWHERE,
+) -> Iterator[Check]:
+    """Whether they are served, and say, what they were recorded to.
+
+    Args:
+        tracking: As above.
+        features: As above.
+        systems: The restored ones of both applications.
+        records: By `recorded`.
+        moment: Now.
+        elsewhere: As in `Restored`.
+    """
+    records = list(records)
+    if not records:
+        yield Check(subject=SUBJECT, verdict="not checked", detail="the recovery point has no such prediction")
+        return
+    try:
+        feast = Feast(*repo_config(features, systems), features.limits)
+    except DrkeeperError as error:
+        yield unanswered(SUBJECT, error)
+        return
+    for record in records:
+        model = RecordedModel(name=record["model"], alias=record["alias"])
+        try:
+            with opened_champion(tracking, systems, model, elsewhere) as champion:
+                yield from check_across(record, champion, feast, moment)
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            yield unanswered(f"{SUBJECT}.{model.name}@{model.alias}", error)
