@@ -6,21 +6,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
 import redis
+from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import SecretStr
 
 from drkeeper.applications import Restored
+from drkeeper.applications._feast.layout import INT64, key_of
 from drkeeper.applications.feast import FeastApplication, Options
 from drkeeper.facts import Check
 from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.sandbox.redis import ValkeyServer, start
 from drkeeper.systems.redis import Options as RedisOptions
 from drkeeper.systems.redis import RedisSystem
+from feast_application.project import CUSTOMERS, SHOPS
 
 PROGRAM = Path(__file__).with_name("project.py")
 
@@ -87,6 +91,15 @@ class Platform:
         )
         return ApplicationRecord.model_validate_json(record.model_dump_json())
 
+    def whole_witness(self, **options: Any) -> ApplicationRecord:
+        """One that remembers every entity; Redis gives random keys, which may leave one out."""
+        for _ in range(50):
+            record = self.witness(**options)
+            entities = record.samples["entities"]
+            if isinstance(entities, list) and len(entities) == len(CUSTOMERS) + len(SHOPS):
+                return record
+        raise AssertionError("no witness of all entities")
+
     def _await_idle(self) -> None:
         """Until the fork of the backup before is gone: a new one would get its moment, and know nothing for certain."""
         deadline = monotonic() + 20
@@ -116,6 +129,18 @@ def by_subject(checks: Iterator[Check]) -> dict[str, Check]:
         assert check.subject not in found, f"{check.subject} twice"
         found[check.subject] = check
     return found
+
+
+def customer(number: int) -> bytes:
+    """The key of one."""
+    return key_of({"customer_id": (INT64, number)}, "churn")
+
+
+def stamp(moment: datetime) -> bytes:
+    """An event time as Feast keeps it."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message.SerializeToString()
 
 
 def run_program(folder: Path, server: ValkeyServer, *, days: int, ttl: int | None = None, later: bool = False) -> None:

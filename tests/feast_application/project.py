@@ -29,13 +29,13 @@ def spent(customer: int, day: int) -> float:
 
 
 def main(folder: str, connection: str, days: int, ttl: int | None, *, later: bool) -> None:
+    _write_sources(Path(folder), days)
+    if later:
+        return
     os.environ.update(FEAST_USAGE="False", DO_NOT_TRACK="true", TQDM_DISABLE="1")
     import feast
     from feast.repo_config import RepoConfig
 
-    _write_sources(Path(folder), days)
-    if later:
-        return
     config = RepoConfig(
         project=PROJECT,
         provider="local",

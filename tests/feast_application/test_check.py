@@ -5,6 +5,7 @@ The project was made by Feast itself; everything after that is real Valkey and t
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,24 +19,12 @@ from drkeeper.applications._feast.values import value_message
 from drkeeper.facts import Check
 from drkeeper.feature_registry import parse
 from drkeeper.recovery_point import ApplicationRecord
-from feast_application.conftest import Platform, application_of, by_subject
+from feast_application.conftest import Platform, application_of, by_subject, customer, stamp
 from feast_application.project import CUSTOMERS, FIRST_DAY, SHOPS, VIEWS
 
 TTL = {"key_ttl_seconds": 7 * 86400}
 ENTITIES = len(CUSTOMERS) + len(SHOPS)
 LAST_EVENT = FIRST_DAY + timedelta(days=11)
-
-
-def customer(number: int) -> bytes:
-    return key_of({"customer_id": (INT64, number)}, "churn")
-
-
-def stamp(moment: datetime) -> bytes:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message.SerializeToString()
 
 
 def changed(platform: Platform, change: Callable[[Any], object]) -> bytes:
@@ -53,12 +42,7 @@ def failed(checks: dict[str, Check]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def witnessed(made: Any) -> ApplicationRecord:
-    """Of all entities; Redis gives random keys, which may leave one out."""
-    for _ in range(50):
-        record = made[0].witness(**TTL)
-        if len(record.samples["entities"]) == ENTITIES:
-            return record
-    raise AssertionError("no witness of all entities")
+    return made[0].whole_witness(**TTL)
 
 
 @pytest.fixture
@@ -120,6 +104,23 @@ def test_a_changed_value_is_told_with_both(platform, record):
     checks = platform.check(record, **TTL)
     assert failed(checks) == {"online.patchy.entities"}
     assert "customer_id=7: orders is 99, was 14" in checks["online.patchy.entities"].detail
+
+
+def test_a_computed_view_that_is_kept_in_the_store_is_remembered_like_the_others(platform):
+    def kept(message):
+        message.on_demand_feature_views[0].spec.write_to_online_store = True
+
+    value = type(value_message())(double_val=2.5).SerializeToString()
+    fields = {event_time_field("doubled"): stamp(LAST_EVENT), feature_field("doubled", "doubled"): value}
+    registry = changed(platform, kept)
+    with platform.client as client:
+        for number in CUSTOMERS:
+            assert client.hset(customer(number), mapping=fields) == 2
+        record = replace(platform, registry=registry).whole_witness(**TTL)
+        assert platform.check(record, registry=registry, **TTL)["online.doubled.entities"].verdict == "passed"
+        client.hset(customer(7), feature_field("doubled", "doubled"), value[:-1] + b"\x41")
+    check = platform.check(record, registry=registry, **TTL)["online.doubled.entities"]
+    assert "customer_id=7: doubled is" in check.detail
 
 
 def test_a_view_that_is_gone_from_an_entity_is_missing(platform, record):

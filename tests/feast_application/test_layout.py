@@ -1,13 +1,17 @@
 """How the online store lies in Redis, against what Feast itself writes and computes."""
 
+import json
 import struct
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import mmh3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from drkeeper.applications._feast.layout import (
     INT32,
@@ -21,17 +25,36 @@ from drkeeper.applications._feast.layout import (
     views_in,
 )
 from drkeeper.applications._feast.murmur import murmur3_32
+from drkeeper.applications._feast.repo import connection_string
 from drkeeper.applications._feast.values import ValueUnreadable, compact, event_time, feature_value, value_message
+from drkeeper.systems import Endpoint
 
 FEASTS_OWN = """
 import json, sys
 from feast.infra.online_stores.helpers import _mmh3, _redis_key
+from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 key = EntityKey(join_keys=["shop", "customer_id", "since", "grade"], entity_values=[
     Value(string_val="Zürich"), Value(int64_val=-7), Value(unix_timestamp_val=1), Value(int32_val=3)])
-print(json.dumps([_redis_key("churn", key).hex(), _mmh3("totals:spent").hex()]))
+print(json.dumps({
+    "key": _redis_key("churn", key).hex(),
+    "field": _mmh3("totals:spent").hex(),
+    "connections": [RedisOnlineStore._parse_connection_string(text) for text in json.load(sys.stdin)],
+}))
 """
+AWKWARD = ['a,b=c"d\\e', "12345", "true", "null", "ü:/@ ;", "{}"]
+
+
+@pytest.fixture(scope="module")
+def feasts_own() -> dict[str, Any]:
+    """What Feast itself computes, and how it reads the addresses that it is given."""
+    endpoints = [
+        Endpoint("cache", 6379, "reader", SecretStr(each), tls=True, ca=Path("/etc/a,b.pem")) for each in AWKWARD
+    ]
+    strings = json.dumps([connection_string(each) for each in endpoints])
+    done = subprocess.run([sys.executable, "-c", FEASTS_OWN], input=strings, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @given(st.binary(max_size=40))
@@ -39,13 +62,18 @@ def test_murmur_is_the_one_that_feast_uses(data):
     assert murmur3_32(data) == mmh3.hash(data, signed=False)
 
 
-def test_keys_and_fields_are_those_that_feast_computes():
-    done = subprocess.run([sys.executable, "-c", FEASTS_OWN], capture_output=True, text=True, check=True)
-    key, field = map(bytes.fromhex, __import__("json").loads(done.stdout.splitlines()[-1]))
+def test_keys_and_fields_are_those_that_feast_computes(feasts_own):
     entity = {"shop": (STRING, "Zürich"), "customer_id": (INT64, -7), "since": (UNIX_TIMESTAMP, 1), "grade": (INT32, 3)}
-    assert key_of(entity, "churn") == key
+    key = key_of(entity, "churn")
+    assert key.hex() == feasts_own["key"]
     assert entity_of(key, b"churn") == {"shop": "Zürich", "customer_id": -7, "since": 1, "grade": 3}
-    assert feature_field("totals", "spent") == field
+    assert feature_field("totals", "spent").hex() == feasts_own["field"]
+
+
+def test_feast_reads_any_password_as_it_is(feasts_own):
+    for password, (nodes, settings) in zip(AWKWARD, feasts_own["connections"], strict=True):
+        assert nodes == [{"host": "cache", "port": "6379"}]
+        assert settings == {"username": "reader", "password": password, "ssl": True, "ssl_ca_certs": "/etc/a,b.pem"}
 
 
 @given(

@@ -55,25 +55,25 @@ def test_what_differs(online, offline):
 
 
 def test_each_row_is_asked_for_as_of_itself_and_as_of_the_horizon():
-    asked = list(questions([served(1.0)], [view()], {"totals": NOON + DAY}))
+    asked = list(questions(0, served(1.0), [view()], {"totals": NOON + DAY}))
     assert [(one.why, one.as_of.replace(microsecond=0)) for one in asked] == [("changed", NOON), ("missed", NOON + DAY)]
 
 
 def test_a_row_as_new_as_the_horizon_is_asked_for_once():
-    assert [one.why for one in questions([served(1.0)], [view()], {"totals": NOON})] == ["changed"]
+    assert [one.why for one in questions(0, served(1.0), [view()], {"totals": NOON})] == ["changed"]
 
 
 def test_what_the_offline_store_does_not_show_any_more_is_not_held_against_the_online_store():
-    asked = questions([served(1.0)], [view(ttl=DAY)], {"totals": NOON + 2 * DAY})
+    asked = questions(0, served(1.0), [view(ttl=DAY)], {"totals": NOON + 2 * DAY})
     assert [one.why for one in asked] == ["changed"]
 
 
 def test_nothing_is_asked_about_an_entity_that_is_not_served():
-    assert not list(questions([served(None, at=None)], [view()], {"totals": NOON}))
+    assert not list(questions(0, served(None, at=None), [view()], {"totals": NOON}))
 
 
 def test_a_value_of_the_past_that_changed_is_told_with_entity_feature_values_and_time():
-    (asked,) = questions([served(1.0)], [view()], {})
+    (asked,) = questions(0, served(1.0), [view()], {})
     found = list(differences(asked, "customer_id=7", served(1.0)["values"], {"totals__spent": 1.5}))
     check = skew_check(view(), 3, found)
     assert check.verdict == "failed"
@@ -83,7 +83,7 @@ def test_a_value_of_the_past_that_changed_is_told_with_entity_feature_values_and
 
 
 def test_a_row_that_was_missed_is_told_as_that():
-    asked = list(questions([served(1.0)], [view()], {"totals": NOON + DAY}))
+    asked = list(questions(0, served(1.0), [view()], {"totals": NOON + DAY}))
     offline = {"changed": {"totals__spent": 1.0}, "missed": {"totals__spent": 2.0}}
     found = [
         each for one in asked for each in differences(one, "customer_id=7", served(1.0)["values"], offline[one.why])
@@ -94,6 +94,6 @@ def test_a_row_that_was_missed_is_told_as_that():
 
 
 def test_long_lists_are_cut():
-    (asked,) = questions([served(1.0)], [view()], {})
+    (asked,) = questions(0, served(1.0), [view()], {})
     found = [each for n in range(9) for each in differences(asked, f"id={n}", served(1.0)["values"], {})]
     assert skew_check(view(), 9, found).detail.endswith("; and 4 more")

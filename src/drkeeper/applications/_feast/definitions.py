@@ -76,17 +76,23 @@ class Service:
 
 @dataclass(frozen=True)
 class Definitions:
-    """One project of a registry."""
+    """One project of a registry.
+
+    Attributes:
+        computed: On-demand views whose values are kept in the online store, too; nothing materialises them from a
+            source of their own.
+    """
 
     registry: FeatureRegistry
     project: str
     views: tuple[View, ...]
+    computed: tuple[View, ...]
     services: tuple[Service, ...]
 
     @cached_property
     def by_online_name(self) -> dict[str, View]:
-        """Views by the name that the online store knows."""
-        return {view.online_name: view for view in self.views}
+        """All that the online store has values of, by the name that it knows."""
+        return {view.online_name: view for view in (*self.views, *self.computed)}
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -113,15 +119,17 @@ class Definitions:
 
 def definitions_of(registry: FeatureRegistry, project: str, *, online_versions: bool = False) -> Definitions:
     """What the registry says of one project."""
-    views, services = [], []
+    views, computed, services = [], [], []
     for one in registry.objects():
         if one.project != project:
             continue
         if one.kind in VIEW_KINDS:
             views.append(_view(one.kind, one.message, online_versions=online_versions))
+        elif one.kind == ON_DEMAND and one.message.spec.write_to_online_store:
+            computed.append(_view(one.kind, one.message, online_versions=online_versions))
         elif one.kind == "feature_services":
             services.append(_service(one.message))
-    return Definitions(registry, project, tuple(views), tuple(services))
+    return Definitions(registry, project, tuple(views), tuple(computed), tuple(services))
 
 
 def projected(projection: Any) -> tuple[str, ...]:
@@ -141,8 +149,8 @@ def _view(kind: str, message: Any, *, online_versions: bool) -> View:
         source=_source(spec, "batch_source") or _source(spec, "source"),
         stream=_source(spec, "stream_source"),
         intervals=tuple(_interval(one) for one in getattr(meta, "materialization_intervals", ())),
-        time_to_live=spec.ttl.ToTimedelta(),
-        online=spec.online and not getattr(spec, "disabled", False),
+        time_to_live=spec.ttl.ToTimedelta() if "ttl" in spec.DESCRIPTOR.fields_by_name else timedelta(),
+        online=getattr(spec, "online", True) and not getattr(spec, "disabled", False),
     )
 
 

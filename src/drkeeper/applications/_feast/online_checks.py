@@ -12,7 +12,7 @@ from drkeeper.applications._feast.options import Options
 from drkeeper.applications._feast.repo import repo_config
 from drkeeper.applications._feast.samples import Sample, expiry, sample_checks, sample_from, sample_of, with_expiry
 from drkeeper.applications._feast.serving import eviction_checks, expiry_checks, persistence_check
-from drkeeper.applications._feast.through_feast import Feast, groups, horizons, through_feast
+from drkeeper.applications._feast.through_feast import Feast, horizons, inquiry, through_feast
 from drkeeper.applications._feast.words import seen_words
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check
@@ -120,8 +120,8 @@ class _Contents:
         if not options.skew:
             yield Check(subject="skew", verdict="not checked", detail="the policy does not want it (`skew: false`)")
             return
-        asked = list(groups(samples, definitions.served(options.service)))
-        if not asked:
+        asked = inquiry(samples, definitions.served(options.service))
+        if asked is None:
             yield Check(
                 subject="skew", verdict="not checked", detail="no entity is known that Feast could be asked for"
             )

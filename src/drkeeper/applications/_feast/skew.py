@@ -69,25 +69,24 @@ class Difference:
 
 
 def questions(
-    online: Iterable[Mapping[str, Any]], views: Iterable[View], horizons: Mapping[str, datetime | None]
+    place: int, row: Mapping[str, Any], views: Iterable[View], horizons: Mapping[str, datetime | None]
 ) -> Iterator[Question]:
-    """What to ask the offline store about these answers of the online store.
+    """What to ask the offline store about one answer of the online store.
 
     Args:
-        online: The rows of a task `online`.
-        views: What was asked for.
+        place: Of the entity among those that were asked for.
+        row: Of a task `online`.
+        views: By the entity's join keys.
         horizons: View -> its horizon.
     """
-    views = tuple(views)
-    for place, row in enumerate(online):
-        for view in views:
-            event_time = served_at(row, view)
-            if event_time is None:
-                continue
-            yield Question(place, view, "changed", event_time, event_time + AFTER_EVENT)
-            horizon = horizons.get(view.name)
-            if horizon and horizon > event_time and not _out_of_sight(view, horizon - event_time):
-                yield Question(place, view, "missed", event_time, horizon + AFTER_EVENT)
+    for view in views:
+        event_time = served_at(row, view)
+        if event_time is None:
+            continue
+        yield Question(place, view, "changed", event_time, event_time + AFTER_EVENT)
+        horizon = horizons.get(view.name)
+        if horizon and horizon > event_time and not _out_of_sight(view, horizon - event_time):
+            yield Question(place, view, "missed", event_time, horizon + AFTER_EVENT)
 
 
 def differences(
