@@ -23,6 +23,7 @@ from drkeeper.vault.layout import (
     PINS,
     POINTS,
     PROOFS,
+    RELOCATIONS,
     REPLICATIONS,
     RUNBOOKS,
     index_key,
@@ -41,6 +42,7 @@ RECORDS = (
     REPLICATIONS,
     BUCKET_PROOFS,
     FAILOVERS,
+    RELOCATIONS,
     "drills/",
     "journals/",
 )

@@ -21,9 +21,11 @@ from drkeeper.errors import DrkeeperError, ObjectiveMissed, VerificationFailed
 
 if TYPE_CHECKING:
     from drkeeper.failover.prepare import Place, Prepared
+    from drkeeper.failover.relocating import Relocator
     from drkeeper.failover.switch import Outcome
     from drkeeper.failover.trial import Trial
     from drkeeper.policy import Policy
+    from drkeeper.vault.vault import Vault
 
 no_catch_up_option = click.option(
     "--no-catch-up", is_flag=True, help="Do not replicate once more, although the source answers."
@@ -111,12 +113,16 @@ def run(
 @pass_settings
 def status(settings: Settings, *, systems: tuple[str, ...], output: Output) -> None:
     """Show who is primary, since when, how both sides are, and what replication does."""
+    from dataclasses import replace
+
     from drkeeper.failover.sides import Sides, look
 
     settings.quiet_logging()
     rows = []
     for place in places(settings.load_policy(), systems):
         world = look(Sides(place.pair), place.vault, compare=False)
+        if world.roles.epoch:
+            world = replace(world, relocations=place.relocations(world.roles.primary))
         rows.append(status_rows(world, place.vault))
     show(rows, output, STATUS_COLUMNS)
 
@@ -173,8 +179,16 @@ def places(policy: "Policy", systems: Sequence[str]) -> "list[Place]":
     if not found:
         raise UsageInvalid("the policy has no bucket with a replica", hint="kind: objects with replica: {url: …}")
     vault = open_vault(policy)
-    ttl_seconds = policy.vault.lease.total_seconds()
-    return [Place(vault, pair, policy.failover.hooks, policy.name, ttl_seconds) for pair in found]
+    ttl_seconds, relocator = policy.vault.lease.total_seconds(), _relocator(policy, vault)
+    return [Place(vault, pair, policy.failover.hooks, policy.name, ttl_seconds, relocator) for pair in found]
+
+
+def _relocator(policy: "Policy", vault: "Vault") -> "Relocator | None":
+    if not any(application.kind == "mlflow" for application in policy.applications.values()):
+        return None
+    from drkeeper.relocation import Beside
+
+    return Beside(policy, vault)
 
 
 def show_plans(prepared: "Sequence[Prepared]", output: Output, *, err: bool = False) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from pydantic import BaseModel
 
 from drkeeper.cli.output import Column, Row, human_duration, human_size, human_time, show
-from drkeeper.failover.steps import SideState, SwitchPlan, World, explain, sentence
+from drkeeper.failover.steps import SideState, SwitchPlan, World, explain, relocate_command, sentence
 
 if TYPE_CHECKING:
     from drkeeper.failover.prepare import Prepared
     from drkeeper.failover.reconcile import Decision, Seen
-    from drkeeper.failover.records import Loss
+    from drkeeper.failover.records import Loss, Relocated
+    from drkeeper.failover.steps import Relocate
     from drkeeper.failover.switch import Outcome
     from drkeeper.failover.trial import Trial
     from drkeeper.vault.vault import Vault
@@ -114,6 +115,7 @@ def status_rows(world: World, vault: "Vault") -> Row:
         "state": _state_text(world),
         "unfinished": roles.unfinished is not None,
         "untold": list(roles.untold),
+        "locations": [_data(each) for each in world.relocations],
         "source": _side(world, world.source),
         "replica": _side(world, world.replica),
         "replication": _replication_text(world),
@@ -149,6 +151,7 @@ def outcome_rows(prepared: "Sequence[Prepared]", outcomes: "Mapping[str, Outcome
                 {"does": sentence(done.step), "elapsed_seconds": done.elapsed_seconds}
                 for done in (outcome.steps if outcome else ())
             ],
+            "relocated": [_data(done) for done in (outcome.relocated if outcome else ())],
         }
         for each in prepared
     ]
@@ -166,7 +169,17 @@ def outcome_text(prepared: "Sequence[Prepared]", outcomes: "Mapping[str, Outcome
                 f"{each.plan.system}: the {each.plan.primary} {becomes.url} is primary (epoch {each.plan.epoch}), "
                 f"after {took}\n"
             )
+            lines += [f"{_relocated_text(done)}\n" for done in outcome.relocated]
     return "".join(lines)
+
+
+def _relocated_text(done: "Relocated") -> str:
+    if done.later:
+        return (
+            f"{done.application}: its locations lead to {done.old} still, for its database does not answer: once it is "
+            f"back, or restored, run `drkeeper relocate run {done.application}`"
+        )
+    return f"{done.application}: {done.rows:,} locations lead to {done.new} now"
 
 
 def _steps(plan: SwitchPlan) -> list[Row]:
@@ -235,9 +248,15 @@ def _state_text(world: World) -> str:
     if roles.unfinished is not None:
         verb = "failover run" if roles.unfinished.primary == "replica" else "failback"
         return f"a switch to the {roles.unfinished.primary} did not end: run `drkeeper {verb}` again"
-    if roles.untold:
-        return f"not told: {', '.join(roles.untold)}"
-    return "settled"
+    words = [f"not told: {', '.join(roles.untold)}"] if roles.untold else []
+    words += [_location_text(each) for each in world.relocations if each.rows or each.later]
+    return "; ".join(words) or "settled"
+
+
+def _location_text(step: "Relocate") -> str:
+    if step.later:
+        return f"the database of {step.application} does not answer"
+    return f"{step.rows:,} locations of {step.application} lead to {step.old} still: `{relocate_command(step)}`"
 
 
 def _replication_text(world: World) -> str:

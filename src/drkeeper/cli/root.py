@@ -30,6 +30,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "release": "Let workloads run that a restore left held.",
         "failover": "Make a bucket's replica the primary; plan it, test it, see who is.",
         "failback": "Make the source primary again, with what was written meanwhile.",
+        "relocate": "Have MLflow's database say where its artifacts are after a fail-over.",
         "ids": "Show the new ids of what was restored beside the former ones.",
     },
     "Keep": {

@@ -9,6 +9,12 @@ class ConsumersUntold(DrkeeperError):
     exit_code = 3
 
 
+class LocationsLeft(DrkeeperError):
+    """Roles are switched, and the database of an application leads to the other side still."""
+
+    exit_code = 3
+
+
 class SwitchPartial(DrkeeperError):
     """Of several systems, some were not switched."""
 

@@ -13,10 +13,12 @@ from drkeeper.failover.steps import (
     PutMark,
     Reconcile,
     Reconciliation,
+    Relocate,
     Step,
     SwitchPlan,
     Tell,
     World,
+    relocate_command,
 )
 
 
@@ -73,7 +75,8 @@ def plan_failback(world: World, asked: Asked, found: Reconciliation | None, *, g
     roles = world.roles
     if roles.primary == "source":
         open_now = roles.unfinished is not None and roles.unfinished.event == "switched"
-        done = roles.epoch > 0 and (open_now or roles.untold)
+        left = any(each.rows for each in world.relocations)
+        done = roles.epoch > 0 and (open_now or roles.untold or left)
         steps = tuple(_rest(world, "source", hooks_only=asked.hooks_only)) if done or asked.hooks_only else ()
         refused = () if steps else ("the source is primary: there is nothing to bring back",)
         return _plan(world, asked, "source", epoch=roles.epoch, steps=steps, refusals=refused)
@@ -136,6 +139,7 @@ def _switch(world: World, primary: Side, epoch: int) -> tuple[Step, ...]:
         prove,
         Declare(primary, epoch),
         *_marks(world, primary),
+        *_relocations(world),
         Tell("after", world.hooks),
         Conclude(),
     )
@@ -148,12 +152,18 @@ def _marks(world: World, primary: Side) -> Iterator[Step]:
         yield PutMark(beside.side, beside.url, "standby")
 
 
+def _relocations(world: World) -> Iterator[Relocate]:
+    """Before consumers are told: who is told finds the database as it must be."""
+    return (each for each in world.relocations if each.rows or each.later)
+
+
 def _rest(world: World, primary: Side, *, hooks_only: bool) -> Iterator[Step]:
     """What is left of a switch that was declared."""
     roles = world.roles
     steps: list[Step] = []
     if not hooks_only:
         steps += [each for each in _marks(world, primary) if isinstance(each, PutMark) and not _marked(world, each)]
+        steps += [each for each in _relocations(world) if not each.later]
     if hooks_only or roles.unfinished is not None:
         steps.append(Tell("after", world.hooks))
     elif roles.untold:
@@ -214,5 +224,15 @@ def _warnings(world: World, primary: Side) -> Iterator[str]:
         yield f"{beside.url} does not answer: run this again when it is back, so that it is marked as standby"
     elif primary == "replica" and world.roles.primary == "source":
         yield "the source answers: whoever goes on writing there parts the two sides"
+    for each in world.relocations:
+        if each.old == each.new:
+            yield f"{each.application}: both urls are the same: set MLFLOW_S3_ENDPOINT_URL={becomes.endpoint} for it"
+        elif each.later:
+            yield (
+                f"the database of {each.application} does not answer: once it is back, or restored, run "
+                f"`{relocate_command(each)}` ({each.later})"
+            )
+        elif each.refused:
+            yield f"locations of {each.application} would not be rewritten: {each.refused}"
     if primary == "replica" and world.native:
         yield "the provider's replication rule stays on: suspend it, or a source that comes back overwrites the replica"

@@ -1,15 +1,17 @@
 """From what an operator asks for to a plan, and from a plan that was agreed to to its end."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drkeeper.errors import Refused, WorldChanged
 from drkeeper.failover.errors import ConflictsFound
 from drkeeper.failover.plan import Asked, plan_failback, plan_failover
 from drkeeper.failover.reconciling import Reconciler
+from drkeeper.failover.records import Side
+from drkeeper.failover.relocating import Relocating, Relocator
 from drkeeper.failover.roles import current_roles
 from drkeeper.failover.sides import Sides, look
-from drkeeper.failover.steps import SwitchPlan
+from drkeeper.failover.steps import Relocate, SwitchPlan
 from drkeeper.failover.switch import Outcome, Switch, alone
 from drkeeper.failover.telling import Teller
 from drkeeper.hooks import Hook
@@ -28,6 +30,7 @@ class Place:
     Attributes:
         policy: The policy's name; hooks are told.
         ttl_seconds: Of leases.
+        relocator: What rewrites locations of applications; None where none has any.
     """
 
     vault: Vault
@@ -35,6 +38,11 @@ class Place:
     hooks: tuple[Hook, ...] = ()
     policy: str = ""
     ttl_seconds: float = 120.0
+    relocator: Relocator | None = None
+
+    def relocations(self, primary: Side) -> tuple[Relocate, ...]:
+        """What makes locations lead to that side. Asks the applications' databases."""
+        return self.relocator.look(self.pair.system, primary) if self.relocator is not None else ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,6 +67,8 @@ def prepare_failover(place: Place, asked: Asked) -> Prepared:
     """
     listed = not asked.hooks_only and (asked.catch_up or not asked.accept_loss)
     world = look(Sides(place.pair), place.vault, compare=listed, hooks=place.labels)
+    if not asked.hooks_only:
+        world = replace(world, relocations=place.relocations("replica"))
     return Prepared(place, asked, plan_failover(world, asked))
 
 
@@ -66,6 +76,8 @@ def prepare_failback(place: Place, asked: Asked, *, allow_share: float | None = 
     """Look at both sides, compare them, and plan. Changes nothing."""
     sides = Sides(place.pair)
     world = look(sides, place.vault, compare=False, hooks=place.labels)
+    if not asked.hooks_only and world.roles.epoch:
+        world = replace(world, relocations=place.relocations("source"))
     reconciler = Reconciler(sides, world, prefer=asked.prefer, allow_share=allow_share)
     comparable = world.roles.primary == "replica" and world.source.reachable and world.replica.reachable
     found = reconciler.look() if comparable and not asked.hooks_only else None
@@ -124,6 +136,7 @@ def carry_out(
             teller=Teller(plan, place.hooks, policy=place.policy),
             lease=lease,
             reconciler=prepared.reconciler,
+            relocating=Relocating(place.relocator),
             accept_loss=prepared.asked.accept_loss,
             progress=progress or Silent(),
         )

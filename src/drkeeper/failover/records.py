@@ -27,6 +27,23 @@ class Told(Record):
     error: str = ""
 
 
+class Relocated(Record):
+    """What came of rewriting the locations of one application.
+
+    Attributes:
+        rows: How many were rewritten.
+        later: Why that has to be done later: its database does not answer; "" where it does.
+        error: Why it was not done; "" where it was, or where it has to be done later.
+    """
+
+    application: str
+    old: str
+    new: str
+    rows: int = 0
+    later: str = ""
+    error: str = ""
+
+
 class Loss(Record):
     """What a fail-over loses.
 
@@ -66,6 +83,7 @@ class Entry(Record):
         replicated_until: With "switched": what the source held by then (by its clock) is at the replica.
         sides: With "switched": both, as they were found.
         marked: With "finished": the sides whose mark says so.
+        relocated: With "finished": applications whose locations were to be rewritten.
     """
 
     format: Literal[1] = 1
@@ -85,6 +103,7 @@ class Entry(Record):
     loss: Loss | None = None
     told: tuple[Told, ...] = ()
     marked: tuple[Side, ...] = ()
+    relocated: tuple[Relocated, ...] = ()
     error: str = ""
 
 

@@ -69,11 +69,30 @@ class PutMark:
 
 
 @dataclass(frozen=True)
+class Relocate:
+    """Have an application's database say where its artifacts are now.
+
+    Attributes:
+        old: Url of the bucket that was primary; `new`: of the one that becomes it.
+        rows: How many locations are to be rewritten; 0 where nobody knows.
+        later: Why that has to be done later; "" where it can be done now.
+        refused: Why it would be refused; "" where it would not.
+    """
+
+    application: str
+    old: str
+    new: str
+    rows: int = 0
+    later: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class Conclude:
     """Record in the vault what came of it."""
 
 
-Step = Tell | CatchUp | Reconcile | Prove | Declare | PutMark | Conclude
+Step = Tell | CatchUp | Reconcile | Prove | Declare | PutMark | Relocate | Conclude
 
 
 def sentence(step: Step) -> str:  # noqa: PLR0911 - one for each step
@@ -97,10 +116,23 @@ def sentence(step: Step) -> str:  # noqa: PLR0911 - one for each step
             return f"record in the vault: the {step.primary} is primary (epoch {step.epoch})"
         case PutMark():
             return f"mark {step.url} as {step.role}"
+        case Relocate():
+            return _of_locations(step)
         case Conclude():
             return "record what came of it"
         case _:
             assert_never(step)
+
+
+def _of_locations(step: Relocate) -> str:
+    if step.later:
+        return f"leave the locations of {step.application} for later: `{relocate_command(step)}`"
+    return f"rewrite {step.rows:,} locations of {step.application}: {step.old} becomes {step.new}"
+
+
+def relocate_command(step: Relocate) -> str:
+    """What does the step by itself."""
+    return f"drkeeper relocate run {step.application}"
 
 
 # --- what is seen -------------------------------------------------------------------------------------------
@@ -151,6 +183,8 @@ class World:
     Attributes:
         hooks: Their labels.
         native: Whether the provider replicates by a rule of its own.
+        relocations: For each application that keeps artifacts in the bucket, what makes its locations lead to the
+            side that is to be primary.
     """
 
     roles: Roles
@@ -160,6 +194,7 @@ class World:
     loss: Loss
     hooks: tuple[str, ...] = ()
     native: bool = False
+    relocations: tuple[Relocate, ...] = ()
 
     def side(self, side: Side) -> SideState:
         """One of them."""

@@ -21,7 +21,8 @@ from drkeeper.buckets.reserved import PROBE
 from drkeeper.errors import DrkeeperError, Interrupted, LeaseLost, Refused, VerificationFailed
 from drkeeper.failover import roles
 from drkeeper.failover.reconciling import Reconciler
-from drkeeper.failover.records import Entry, Event, RoleMark, Side, SideSeen, Told
+from drkeeper.failover.records import Entry, Event, Relocated, RoleMark, Side, SideSeen, Told
+from drkeeper.failover.relocating import Relocating
 from drkeeper.failover.sides import Sides, replications
 from drkeeper.failover.steps import (
     CatchUp,
@@ -30,6 +31,7 @@ from drkeeper.failover.steps import (
     Prove,
     PutMark,
     Reconcile,
+    Relocate,
     SideState,
     Step,
     SwitchPlan,
@@ -64,11 +66,13 @@ class Outcome:
     Attributes:
         elapsed_seconds: From the first step to the record.
         told: Hooks that were called after the switch.
+        relocated: Applications whose locations were to be rewritten.
     """
 
     steps: tuple[Done, ...]
     elapsed_seconds: float
     told: tuple[Told, ...]
+    relocated: tuple[Relocated, ...] = ()
 
 
 @contextmanager
@@ -93,6 +97,7 @@ class Switch:
     Attributes:
         lease: From `alone`.
         reconciler: For a fail-back.
+        relocating: What rewrites locations of applications.
         accept_loss: Go on although the last replication left something behind.
     """
 
@@ -102,6 +107,7 @@ class Switch:
     teller: Teller
     lease: Lease
     reconciler: Reconciler | None = None
+    relocating: Relocating = field(default_factory=Relocating)
     accept_loss: bool = False
     progress: Progress = field(default_factory=Silent)
     _number: int = 0
@@ -113,7 +119,8 @@ class Switch:
 
         Raises:
             Refused: Somebody could not be told before the switch, or it would lose something: roles are as they were.
-            ConsumersUntold: Roles are switched and recorded; somebody could not be told.
+            ConsumersUntold, LocationsLeft: Roles are switched and recorded; somebody could not be told, or locations
+                of an application could not be rewritten.
             DrkeeperError: As it says; run it again, and it goes on.
         """
         started = clock.monotonic_seconds()
@@ -133,7 +140,7 @@ class Switch:
                 self._stop(error)
             raise
         elapsed_seconds = round(clock.monotonic_seconds() - started, 3)
-        self.teller.insist()
+        self.teller.insist(also=self.relocating.failed)
         get_logger().info(
             "switched",
             system=self.plan.system,
@@ -141,7 +148,7 @@ class Switch:
             epoch=self.plan.epoch,
             elapsed_seconds=elapsed_seconds,
         )
-        return Outcome(tuple(done), elapsed_seconds, tuple(self.teller.told))
+        return Outcome(tuple(done), elapsed_seconds, tuple(self.teller.told), tuple(self.relocating.done))
 
     def perform(self, step: Step) -> None:
         """One step; may be done again."""
@@ -160,8 +167,11 @@ class Switch:
                 self._declare()
             case PutMark(side=side):
                 self._mark(side)
+            case Relocate():
+                self.relocating.carry_out(step, self.plan)
             case Conclude():
-                self._note("finished", told=tuple(self.teller.told), marked=tuple(self._marked))
+                came_of_it = {"told": tuple(self.teller.told), "relocated": tuple(self.relocating.done)}
+                self._note("finished", **came_of_it, marked=tuple(self._marked))
             case _:
                 assert_never(step)
 

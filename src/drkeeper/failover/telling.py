@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from drkeeper import clock
 from drkeeper.errors import DrkeeperError, Refused
-from drkeeper.failover.errors import ConsumersUntold
+from drkeeper.failover.errors import ConsumersUntold, LocationsLeft
 from drkeeper.failover.records import Phase, Told, other
 from drkeeper.failover.steps import SwitchPlan
 from drkeeper.hooks import Hook, HookFailed, call
@@ -67,17 +67,25 @@ class Teller:
             "to": {"side": becomes.side, "url": becomes.url, "endpoint": becomes.endpoint},
         }
 
-    def insist(self) -> None:
+    def insist(self, *, also: tuple[str, ...] = ()) -> None:
         """Raise what failed after the switch.
+
+        Args:
+            also: What failed beside the hooks.
 
         Raises:
             ConsumersUntold: Somebody could not be told.
+            LocationsLeft: Everybody was, and something else failed.
         """
+        is_primary = f"{self.plan.system}: the {self.plan.primary} is primary, and "
         if self._failed:
             raise ConsumersUntold(
-                f"{self.plan.system}: the {self.plan.primary} is primary, and not everybody knows: "
-                + "; ".join(self._failed),
+                f"{is_primary}not everybody knows: {'; '.join((*self._failed, *also))}",
                 hint="run it again to tell those that failed, or with --hooks-only to tell all of them",
+            )
+        if also:
+            raise LocationsLeft(
+                is_primary + "; ".join(also), hint="run it again, or `drkeeper relocate run` for the application"
             )
 
     def _stopped(self, error: HookFailed) -> DrkeeperError:

@@ -18,7 +18,7 @@ from drkeeper.failover.prepare import Place
 from drkeeper.failover.records import Loss, TrialRecord
 from drkeeper.failover.roles import keep_trial
 from drkeeper.failover.sides import Sides, look, protection
-from drkeeper.failover.steps import SideState, World
+from drkeeper.failover.steps import Relocate, SideState, World
 from drkeeper.replication.records import ReplicationRecord, newest_record
 from drkeeper.replication.rehash import rehash
 
@@ -72,6 +72,7 @@ def rehearse(place: Place, *, sample: int = SAMPLE, seed: int | None = None) -> 
         rto_seconds = round(clock.monotonic_seconds() - started, 3)
     loss = _loss(place, sides, world)
     checks.append(_about_loss(loss))
+    checks += [_relocation(each) for each in place.relocations("replica")]
     passed = not any(each.verdict == "failed" and each.severity == "error" for each in checks)
     record = TrialRecord(
         system=place.pair.system,
@@ -165,6 +166,19 @@ def _counted(listing: _Listing, record: ReplicationRecord | None) -> Check:
         detail=f"{listing.objects:,} are there, {expected:,} were by the replication of {when}",
         remedy="" if listing.objects >= expected else "`drkeeper replicate`",
     )
+
+
+def _relocation(step: Relocate) -> Check:
+    """A dry run of what would be rewritten."""
+    subject, command = f"relocation.{step.application}", f"`drkeeper relocate plan {step.application}`"
+    if step.later:
+        return Check(subject=subject, verdict="not checked", detail=step.later, severity="warning")
+    if step.refused:
+        return Check(subject=subject, verdict="failed", detail=step.refused, remedy=command)
+    if step.old == step.new:
+        return Check(subject=subject, verdict="passed", detail="both urls are the same: only the endpoint changes")
+    words = f"{step.rows:,} locations would be rewritten: {step.old} becomes {step.new}"
+    return Check(subject=subject, verdict="passed", detail=words)
 
 
 def _about_loss(loss: Loss) -> Check:

@@ -16,6 +16,7 @@ SESSIONS = "sessions/"
 REPLICATIONS = "replications/"
 BUCKET_PROOFS = "bucket-proofs/"
 FAILOVERS = "failovers/"
+RELOCATIONS = "relocations/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:
