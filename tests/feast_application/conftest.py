@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import redis
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import SecretStr
 
 from drkeeper.applications import Restored
 from drkeeper.applications._feast.layout import INT64, key_of
@@ -22,6 +21,8 @@ from drkeeper.applications.feast import FeastApplication, Options
 from drkeeper.facts import Check
 from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.sandbox.redis import ValkeyServer, start
+from drkeeper.systems.feast_registry import FeastRegistry
+from drkeeper.systems.feast_registry import Options as RegistryOptions
 from drkeeper.systems.redis import Options as RedisOptions
 from drkeeper.systems.redis import RedisSystem
 from feast_application.project import CUSTOMERS, SHOPS
@@ -29,19 +30,9 @@ from feast_application.project import CUSTOMERS, SHOPS
 PROGRAM = Path(__file__).with_name("project.py")
 
 
-class RegistryFile:
-    """A Feast registry that is a file, live and frozen."""
-
-    name, kind = "registry", "feast_registry"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def registry(self) -> bytes:
-        return self.path.read_bytes()
-
-    def feast_config(self) -> tuple[dict[str, Any], dict[str, SecretStr]]:
-        return {"registry_type": "file", "path": str(self.path)}, {}
+def registry_of(path: Path) -> FeastRegistry:
+    """The system over a registry's file."""
+    return FeastRegistry("registry", RegistryOptions(url=str(path)))
 
 
 @dataclass
@@ -68,18 +59,18 @@ class Platform:
     def systems(self, registry: bytes | None = None, **more: Any) -> dict[str, Any]:
         path = self.folder / "registry-of-a-test.db"
         path.write_bytes(self.registry if registry is None else registry)
-        return {"registry": RegistryFile(path), "online": self.store, **more}
+        return {"registry": registry_of(path), "online": self.store, **more}
 
     def witness(self, **options: Any) -> ApplicationRecord:
         """What a backup would record now."""
         application, systems = application_of(**options), self.systems()
         self._await_idle()
-        with self.store.freeze() as view:
+        with systems["registry"].freeze() as registry, self.store.freeze() as view:
             for stream in view.streams():
                 for _ in stream.chunks:
                     pass
             view.facts()
-            views = {"registry": systems["registry"], "online": view}
+            views = {"registry": registry, "online": view}
             told = application.witness(views, systems)
         record = ApplicationRecord(
             name="features",

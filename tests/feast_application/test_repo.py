@@ -12,13 +12,13 @@ from drkeeper.systems.objects import Options as ObjectsOptions
 from drkeeper.systems.objects import open_system as open_bucket
 from drkeeper.systems.redis import Options as RedisOptions
 from drkeeper.systems.redis import RedisSystem
-from feast_application.conftest import RegistryFile, application_of
+from feast_application.conftest import application_of, registry_of
 
 
 def systems(**more: Any) -> dict[str, Any]:
     reach = {"host": "cache.example", "port": 6390, "user": "reader", "password": "s3cret,word"}
     store = RedisSystem("online", RedisOptions.model_validate(reach))
-    return {"registry": RegistryFile(Path("/nowhere/registry.db")), "online": store, **more}
+    return {"registry": registry_of(Path("/nowhere/registry.db")), "online": store, **more}
 
 
 def bucket(name: str, key: str) -> Any:
