@@ -23,6 +23,7 @@ from drkeeper.vault.layout import (
     PINS,
     POINTS,
     PROOFS,
+    REBUILDS,
     RELOCATIONS,
     REPLICATIONS,
     RUNBOOKS,
@@ -43,6 +44,7 @@ RECORDS = (
     BUCKET_PROOFS,
     FAILOVERS,
     RELOCATIONS,
+    REBUILDS,
     "drills/",
     "journals/",
 )

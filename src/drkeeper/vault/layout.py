@@ -17,6 +17,7 @@ REPLICATIONS = "replications/"
 BUCKET_PROOFS = "bucket-proofs/"
 FAILOVERS = "failovers/"
 RELOCATIONS = "relocations/"
+REBUILDS = "rebuilds/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:

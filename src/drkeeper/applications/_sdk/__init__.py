@@ -12,7 +12,7 @@ jail: what runs has our user's rights to files and the network, as it has wherev
 | `online` | `repo_config`, `features` or `service`, `entity_rows` | `rows` |
 | `offline` | the same; each entity row with an `event_timestamp` | `rows`, as of those moments |
 | `materialise` | `repo_config`, `start`, `end`, `views` | `views`, `seconds`, `rows_written` |
-| `sources` | `repo_config` | `sources` |
+| `sources` | `repo_config`, and for counts `until`, `after`, `as_of` | `sources` |
 
 `child_mlflow` and `child_feast` say what is in them.
 """
