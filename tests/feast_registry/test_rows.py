@@ -181,6 +181,25 @@ def test_a_table_lock_held_by_somebody_is_waited_for_within_a_bound(store, syste
     capture(system)
 
 
+def test_a_switch_waits_for_a_writer_within_its_bound_and_changes_nothing_else(store, system):
+    fill(store, a_registry())
+    before, point = dump(store), capture(system)
+    fill(store, a_registry("other"))
+    system.load(point.record, point, "drtest")
+    other = dump(store)
+    with store.session() as somebody:
+        somebody.execute("BEGIN")
+        somebody.execute("UPDATE entities SET last_updated_timestamp = 1")
+        with pytest.raises((LoadFailed, SystemUnreachable), match="writing|locked"):
+            system.switch(point.record, "drtest")
+        somebody.execute("ROLLBACK")
+    assert dump(store) == other
+
+    system.switch(point.record, "drtest")
+
+    assert dump(store) == before
+
+
 def test_a_write_since_the_load_is_not_overwritten(store, system):
     fill(store, a_registry())
     point = capture(system)

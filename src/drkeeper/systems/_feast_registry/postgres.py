@@ -115,7 +115,17 @@ class PostgresPlace:
             connection.execute("ROLLBACK")
 
     def replace(self, content: Content, *, seen: str, staging: str) -> None:
-        """In one transaction, in which others can read the former rows and nobody can write."""
+        """In one transaction, in which others can read the former rows and nobody can write.
+
+        Raises:
+            LoadFailed: Somebody was writing all the time; nothing was changed.
+        """
+        try:
+            self._replace(content, seen)
+        except CaptureFailed as error:
+            raise LoadFailed(f"{error}; nothing was changed", hint=error.hint) from error
+
+    def _replace(self, content: Content, seen: str) -> None:
         with self._connected() as connection:
             present = self._tables.present(connection)
             with self._nobody_writes(connection, present, "EXCLUSIVE"):
