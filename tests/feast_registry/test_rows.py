@@ -190,7 +190,7 @@ def test_a_switch_waits_for_a_writer_within_its_bound_and_changes_nothing_else(s
     with store.session() as somebody:
         somebody.execute("BEGIN")
         somebody.execute("UPDATE entities SET last_updated_timestamp = 1")
-        with pytest.raises((LoadFailed, SystemUnreachable), match="writing|locked"):
+        with pytest.raises((LoadFailed, SystemUnreachable), match=r"writing|locked"):
             system.switch(point.record, "drtest")
         somebody.execute("ROLLBACK")
     assert dump(store) == other
