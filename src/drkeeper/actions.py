@@ -34,6 +34,7 @@ from drkeeper.wiring import (
     acting_policy,
     acting_policy_if_known,
     drill_request,
+    guards,
     has_buckets,
     open_regions,
     open_systems,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from drkeeper.deliver import Delivered
 
 HISTORY_RECORDS = 50
+FREEZE_WAIT_SECONDS = 60.0  # for a writer that holds a system's lock; after that this one system fails
 DRILLS = "drills/"
 
 
@@ -91,8 +93,9 @@ def back_up(
     """
     vault = open_vault(policy)
     systems = open_systems(acting_policy(policy, vault), names)
+    guarded = guards(policy, vault, systems, wait_seconds=FREEZE_WAIT_SECONDS)
     sources = {
-        name: Source(system=system, rate_bytes_per_second=policy.systems[name].rate_bytes_per_second)
+        name: Source(system, policy.systems[name].rate_bytes_per_second, guarded[name])
         for name, system in systems.items()
     }
     send_waiting(vault, systems)

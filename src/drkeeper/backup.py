@@ -7,7 +7,7 @@ makes the point partial; a vault or a lease that fails ends the whole backup, an
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from drkeeper.errors import (
     VaultUnreachable,
 )
 from drkeeper.facts import Check, Facts, broken
+from drkeeper.locks import Guard
 from drkeeper.log import get_logger
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
@@ -38,10 +39,16 @@ STOP_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """One system to back up, and the cap on its bandwidth."""
+    """One system to back up.
+
+    Attributes:
+        rate_bytes_per_second: The cap on its bandwidth.
+        guard: Held while it is frozen, and not while its bytes come in: its writers wait for that moment alone.
+    """
 
     system: System
     rate_bytes_per_second: float | None = None
+    guard: Guard = nullcontext
 
 
 @dataclass
@@ -132,8 +139,11 @@ def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
     opened = _Opened(source=source)
     try:
         context: AbstractContextManager[Frozen] = source.system.freeze()
-        opened.frozen = stack.enter_context(context)
-        opened.as_of = opened.frozen.as_of
+        with source.guard():
+            frozen = stack.enter_context(context)
+        opened.frozen, opened.as_of = frozen, frozen.as_of
+    except Interrupted:
+        raise
     except Exception as error:  # noqa: BLE001 - one system's failure must not cost the others their point
         opened.error = _one_line(error)
         get_logger().error("system failed", system=name, step="freeze", error=opened.error)

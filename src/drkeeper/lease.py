@@ -10,10 +10,11 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from pydantic import AwareDatetime, ValidationError
 
@@ -90,6 +91,11 @@ class Lease:
                 hint="was the process paused, or the vault away? Run it again",
             )
 
+    @property
+    def remaining_seconds(self) -> float:
+        """For how long it is certainly ours still; 0 where it is lost."""
+        return 0.0 if self._lost else max(0.0, self._good_until - clock.monotonic_seconds())
+
     def renew(self) -> None:
         """Extend it by a whole ttl from now.
 
@@ -145,6 +151,7 @@ def hold(
     ttl_seconds: float = TTL_SECONDS,
     holder: str = "",
     wait_seconds: float = 0,
+    token_above: int = 0,
 ) -> Iterator[Lease]:
     """Hold a lease for the length of the block; a thread renews it three times in each ttl.
 
@@ -154,12 +161,14 @@ def hold(
         ttl_seconds: How long it outlives a holder that has died.
         holder: Who we are, for those who wait; by default program, host and process id.
         wait_seconds: How long to wait for somebody else to end.
+        token_above: The token is larger than this too: the one of a lease that goes with it, in another store.
 
     Raises:
         LeaseHeld: Somebody else has it; the message says who, and until when.
         VaultUnreachable: The store does not answer.
     """
-    lease = _acquire_within(store, name, ttl_seconds, holder or _who(), wait_seconds)
+    take = partial(acquire, store, name, ttl_seconds=ttl_seconds, holder=holder or who(), token_above=token_above)
+    lease = _take_within(take, wait_seconds)
     done = threading.Event()
     renewer = threading.Thread(target=_keep, args=(lease, done, ttl_seconds / 3), name=f"lease-{name}", daemon=True)
     renewer.start()
@@ -171,7 +180,7 @@ def hold(
         lease.release()
 
 
-def acquire(store: Store, name: str, *, ttl_seconds: float, holder: str) -> Lease:
+def acquire(store: Store, name: str, *, ttl_seconds: float, holder: str, token_above: int = 0) -> Lease:
     """Take a free lease, once, with no renewal; `hold` is what is usually wanted.
 
     Raises:
@@ -185,7 +194,7 @@ def acquire(store: Store, name: str, *, ttl_seconds: float, holder: str) -> Leas
         raise LeaseHeld(_held_message(name, before, until))
     sequence = before.sequence + 1
     record = LeaseRecord(
-        token=sequence,
+        token=max(sequence, token_above + 1, before.record.token + 1 if before.record else 0),
         holder=holder,
         nonce=secrets.token_hex(8),
         acquired_at=now,
@@ -219,11 +228,11 @@ def latest(store: Store, name: str) -> Latest:
         return Latest(_sequence(newest), record, newest.modified_at)
 
 
-def _acquire_within(store: Store, name: str, ttl_seconds: float, holder: str, wait_seconds: float) -> Lease:
+def _take_within(take: Callable[[], Lease], wait_seconds: float) -> Lease:
     give_up_at = clock.monotonic_seconds() + wait_seconds
     while True:
         try:
-            return acquire(store, name, ttl_seconds=ttl_seconds, holder=holder)
+            return take()
         except LeaseHeld:
             left = give_up_at - clock.monotonic_seconds()
             if left <= 0:
@@ -265,5 +274,6 @@ def _sequence(entry: Entry) -> int:
     return int(entry.key.rpartition("/")[2].removesuffix(".json"))
 
 
-def _who() -> str:
+def who() -> str:
+    """Program, host and process id, for those who wait."""
     return f"drkeeper on {socket.gethostname()}, process {os.getpid()}"

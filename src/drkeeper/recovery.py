@@ -13,6 +13,7 @@ from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, Wor
 from drkeeper.facts import Check
 from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
+from drkeeper.locks import Guard
 from drkeeper.log import get_logger
 from drkeeper.occupancy import Occupancy
 from drkeeper.plan import UNDO, WHOLE, Choice, build_plan, fingerprint
@@ -23,9 +24,11 @@ from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
 from drkeeper.steps import Prove, RestorePlan, Step, Switch
 from drkeeper.systems import Differing, Holding, Identifying, System
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import acting_policy, meanings, narrow, open_systems, open_vault, targets
+from drkeeper.wiring import acting_policy, guards, meanings, narrow, open_systems, open_vault, targets
 
 LEASE = "restore"
+# For a writer that holds a system's lock, beyond the time in which a dead one's ends.
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,11 @@ def _admission(prepared: Prepared, journal: Journal, lease: Lease) -> Callable[[
     return admit
 
 
+def _guards(prepared: Prepared) -> dict[str, Guard]:
+    wait_seconds = prepared.policy.vault.lease.total_seconds() + PATIENCE_SECONDS
+    return guards(prepared.policy, prepared.vault, prepared.systems, wait_seconds=wait_seconds)
+
+
 def _carry_out(
     prepared: Prepared,
     journal: Journal,
@@ -257,6 +265,7 @@ def _carry_out(
         progress=progress or Silent(),
         stop=stop,
         admit=_admission(prepared, journal, lease),
+        guards=_guards(prepared),
     )
     try:
         outcome = restorer.carry_out()

@@ -7,6 +7,7 @@ journal says which steps are done; the others are simply done again: a system's 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, assert_never
@@ -15,6 +16,7 @@ from drkeeper import clock
 from drkeeper.errors import Interrupted, Refused
 from drkeeper.facts import Check, broken, compare
 from drkeeper.journal import Event
+from drkeeper.locks import Guard
 from drkeeper.log import get_logger
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
@@ -125,6 +127,7 @@ class Restorer:
         stop: Set from elsewhere to end the restore before its next step or block.
         prove: What an application says of the platform as it is now.
         admit: Called before each step is noted as begun; raises when it must not be done (any more).
+        guards: What a system is switched under, by name; taken before `admit` looks at it.
     """
 
     plan: RestorePlan
@@ -136,6 +139,7 @@ class Restorer:
     progress: Progress = field(default_factory=Silent)
     stop: threading.Event = field(default_factory=threading.Event)
     admit: Callable[[Step], None] = lambda _: None
+    guards: Mapping[str, Guard] = field(default_factory=dict)
     prove: Callable[[str], Iterable[Check]] = lambda _: ()
     checks: list[Check] = field(default_factory=list)
     usable: list[Check] = field(default_factory=list)
@@ -188,13 +192,17 @@ class Restorer:
 
     def _do(self, step: Step) -> StepRecord:
         self._check_stop()
+        guard = self.guards.get(step.system, nullcontext) if isinstance(step, Switch) else nullcontext
+        with stopped_by(self.stop), guard():
+            return self._do_alone(step)
+
+    def _do_alone(self, step: Step) -> StepRecord:
         self.admit(step)
         log = get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)
         try:
-            with stopped_by(self.stop):
-                self._act(step)
+            self._act(step)
         except Exception as error:
             self.notes.note("failed", step.step_id, error=str(error))
             raise

@@ -7,6 +7,7 @@ from drkeeper import applications
 from drkeeper.applications import Application
 from drkeeper.drill_places import Fallback
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
+from drkeeper.locks import Guard, guard_of
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.recovery_point import RecoveryPoint
@@ -39,8 +40,12 @@ def create_vault(policy: Policy) -> Vault:
     return Vault.create(open_regions(policy), recipients=encryption.recipients if encryption else ())
 
 
-def open_vault(policy: Policy) -> Vault:
+def open_vault(policy: Policy, *, patience_seconds: float | None = None) -> Vault:
     """Open the vault from the first region that answers.
+
+    Args:
+        policy: Whose vault.
+        patience_seconds: As in `open_regions`.
 
     Raises:
         VaultUnreachable, VaultMissing: No region answers, or none holds a vault.
@@ -49,7 +54,7 @@ def open_vault(policy: Policy) -> Vault:
     encryption = policy.vault.encryption
     identity = encryption.identity if encryption else None
     return Vault.open(
-        open_regions(policy),
+        open_regions(policy, patience_seconds=patience_seconds),
         identities=(identity.get_secret_value(),) if identity else (),
         recipients=encryption.recipients if encryption else (),
     )
@@ -122,6 +127,15 @@ def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], i
             hint="restore it whole, or into another server by a policy that names that one",
         )
     return {name: system.narrowed(only, into, [each.options for each in policy.systems.values()])}
+
+
+def guards(policy: Policy, vault: Vault, systems: Mapping[str, System], *, wait_seconds: float) -> dict[str, Guard]:
+    """What each system is frozen and switched under; entered, it waits so long for a writer to end."""
+    ttl_seconds = policy.vault.lease.total_seconds()
+    return {
+        name: guard_of(system, vault, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds)
+        for name, system in systems.items()
+    }
 
 
 def has_buckets(policy: Policy) -> bool:

@@ -16,6 +16,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "check": "Probe every system and region; say what to do about what fails.",
         "backup": "Take a recovery point of all systems.",
         "replicate": "Bring recovery points to the regions that lack them.",
+        "lock": "Run a writer while nobody else writes, backs up or restores.",
         "run": "Do everything that the policy schedules, as a daemon.",
     },
     "Prove": {
