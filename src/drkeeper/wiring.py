@@ -85,16 +85,22 @@ def open_systems(policy: Policy, names: Iterable[str] = ()) -> dict[str, System]
 
 def open_applications(policy: Policy) -> dict[str, Application]:
     """The policy's applications of a known kind, by name. Connects to nothing."""
+    known = {name: each.options for name, each in policy.applications.items() if each.options is not None}
     return {
-        name: applications.load_kind(application.kind).open_application(name, application.options)
-        for name, application in policy.applications.items()
-        if application.options is not None
+        name: applications.load_kind(policy.applications[name].kind).open_application(
+            name, options, {other: known[other] for other in options.companions}
+        )
+        for name, options in known.items()
     }
 
 
 def spans(policy: Policy) -> dict[str, tuple[str, ...]]:
-    """Application of a known kind -> its systems."""
-    return {name: each.systems for name, each in policy.applications.items() if each.options is not None}
+    """Application of a known kind -> its systems, and those of its companions."""
+    known = {name: each.options for name, each in policy.applications.items() if each.options is not None}
+    return {
+        name: tuple(dict.fromkeys(each for one in (name, *options.companions) for each in known[one].systems))
+        for name, options in known.items()
+    }
 
 
 def meanings(policy: Policy) -> list[Meaning]:

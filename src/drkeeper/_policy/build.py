@@ -174,6 +174,7 @@ class _Builder:
             if isinstance(entry, ApplicationPolicy):
                 orders[application] = entry.systems
                 self.check_named_systems(application, entry, systems)
+                self.check_companions(application, entry, built)
             else:
                 orders[application] = self.check_order(application, entry, systems)
         if not self.explained(("applications",)):
@@ -204,6 +205,15 @@ class _Builder:
                 self.add(("applications", application), f'unknown system "{name}"{near(name, systems)}')
             elif name in kinds and kind != kinds[name]:
                 self.add(("applications", application), f'"{name}" must be of kind {kinds[name]}, and is {kind}')
+
+    def check_companions(self, application: str, policy: ApplicationPolicy, built: Mapping[str, object]) -> None:
+        """Each is there, and of the kind that it must be of."""
+        for name, kind in (policy.options.companions if policy.options is not None else {}).items():
+            other = built.get(name)
+            if name not in built:
+                self.add(("applications", application), f'unknown application "{name}"{near(name, built)}')
+            elif not isinstance(other, ApplicationPolicy) or other.kind != kind:
+                self.add(("applications", application), f'the application "{name}" must be of kind {kind}')
 
     def add_literal(self, path: KeyPath, message: str) -> None:
         self.add(path, message)

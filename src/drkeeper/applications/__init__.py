@@ -3,7 +3,7 @@
 Such a module has
 
 * `Options`: an `ApplicationOptions` of what a policy may say about it; its `systems` say what refers to what;
-* `open_application(name, options) -> Application`: cheap, connects to nothing.
+* `open_application(name, options, companions) -> Application`: cheap, connects to nothing.
 
 Applications know systems only through what these expose (the protocols of `drkeeper.systems`), and never the vault:
 they are handed frozen views when a recovery point is taken, and restored systems when one is to be proven.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from types import MappingProxyType
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -22,6 +23,9 @@ from drkeeper.errors import PolicyInvalid
 from drkeeper.facts import Check, Facts
 from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.systems import Frozen, Streams, System
+
+ALONE: Mapping[str, BaseModel] = MappingProxyType({})
+"""No companions."""
 
 
 class ApplicationOptions(BaseModel):
@@ -33,6 +37,11 @@ class ApplicationOptions(BaseModel):
     def systems(self) -> tuple[str, ...]:
         """Names of its systems in the order in which they are frozen: what refers comes first."""
         return ()
+
+    @property
+    def companions(self) -> Mapping[str, str]:
+        """Other applications that it is checked together with, and the kind that each must be of."""
+        return {}
 
     def kinds(self) -> Mapping[str, str]:
         """Which kind each of them must be of, where that matters."""
@@ -105,7 +114,7 @@ class Kind:
 
     name: str
     options: type[ApplicationOptions]
-    open_application: Callable[[str, BaseModel], Application]
+    open_application: Callable[[str, BaseModel, Mapping[str, BaseModel]], Application]
 
 
 @cache

@@ -10,37 +10,47 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 
 from drkeeper import clock
-from drkeeper.applications import Restored, Witnessed
+from drkeeper.applications import ALONE, Restored, Witnessed
 from drkeeper.applications._feast.online_checks import online_checks
 from drkeeper.applications._feast.options import Options
 from drkeeper.applications._feast.registry_checks import read_definitions, registry_checks
 from drkeeper.applications._feast.witness import take_witness
+from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.errors import PolicyInvalid
 from drkeeper.facts import Check
+from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.systems import Frozen, System
 
 __all__ = ["FeastApplication", "Options", "open_application"]
 
 
-def open_application(name: str, options: BaseModel) -> "FeastApplication":
-    """A Feast project; connects to nothing."""
+def open_application(name: str, options: BaseModel, companions: Mapping[str, BaseModel] = ALONE) -> "FeastApplication":
+    """A Feast project, and the MLflow whose models it serves; connects to nothing."""
     if not isinstance(options, Options):
         raise PolicyInvalid(f"{name}: these are not options of a feast application")
-    return FeastApplication(name, options)
+    tracking = companions.get(options.tracking)
+    return FeastApplication(name, options, tracking if isinstance(tracking, MlflowOptions) else None)
 
 
 class FeastApplication:
-    """One project."""
+    """One project.
+
+    Args:
+        name: Of the application.
+        options: Of its policy.
+        tracking: Of the MLflow whose models are served with its features; None: nothing is said across the two.
+    """
 
     kind = "feast"
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, tracking: MlflowOptions | None = None) -> None:
         self.name = name
         self.options = options
+        self._tracking = tracking
 
     def witness(self, views: Mapping[str, Frozen], systems: Mapping[str, System]) -> Witnessed:
-        """Counts by kind, the registry's version, and what is served for some entities."""
-        return take_witness(self.options, views, systems, clock.now())
+        """Counts by kind, the registry's version, what is served for some entities, and what models say of these."""
+        return take_witness(self.options, views, systems, clock.now(), self._tracking)
 
     def check(self, restored: Restored) -> Iterator[Check]:
         """The registry first, for what the online store should hold is in it."""
@@ -51,3 +61,14 @@ class FeastApplication:
         else:
             yield from registry_checks(self.options, restored, read)
             yield from online_checks(self.options, restored, read, clock.now())
+        if self._tracking is not None and restored.record is not None:
+            yield from self._across(self._tracking, restored, restored.record)
+
+    def _across(self, tracking: MlflowOptions, restored: Restored, record: ApplicationRecord) -> Iterator[Check]:
+        from drkeeper.applications._across import statements
+
+        kept = record.samples.get(statements.SUBJECT)
+        records = [each for each in kept if isinstance(each, dict)] if isinstance(kept, list) else []
+        yield from statements.checked(
+            tracking, self.options, restored.systems, records, clock.now(), elsewhere=restored.elsewhere
+        )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, JsonValue
 
-from drkeeper.applications import Restored, Witnessed
+from drkeeper.applications import ALONE, Restored, Witnessed
 from drkeeper.applications._mlflow import keys, readings, statements
 from drkeeper.applications._mlflow.database import Database, opened
 from drkeeper.applications._mlflow.options import Options
@@ -26,7 +26,9 @@ __all__ = ["MlflowApplication", "Options", "open_application"]
 DATABASE = "database"
 
 
-def open_application(name: str, options: BaseModel) -> "MlflowApplication":
+def open_application(
+    name: str, options: BaseModel, _companions: Mapping[str, BaseModel] = ALONE
+) -> "MlflowApplication":
     """As a policy describes it; connects to nothing."""
     if not isinstance(options, Options):
         raise PolicyInvalid(f"{name}: these are not options of an application of kind mlflow")

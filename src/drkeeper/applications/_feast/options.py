@@ -56,6 +56,15 @@ class Options(ApplicationOptions):
         return (self.registry, self.online, *self.sources)
 
     @property
+    def companions(self) -> dict[str, str]:
+        """The application whose models are served with these features."""
+        return {self.tracking: "mlflow"} if self.tracking else {}
+
+    def kinds(self) -> dict[str, str]:
+        """What only one kind of system can be."""
+        return {self.registry: "feast_registry", self.online: "redis"}
+
+    @property
     def limits(self) -> Limits:
         """Of a process of Feast's."""
         return Limits(python=self.python or sys.executable, seconds=self.seconds, memory_bytes=self.memory_bytes)

@@ -12,6 +12,7 @@ from drkeeper.applications._feast.definitions import Definitions, definitions_of
 from drkeeper.applications._feast.options import Options
 from drkeeper.applications._feast.references import reference_checks
 from drkeeper.applications._feast.samples import UNKNOWN, Sample
+from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Facts, Scalar, findings
 from drkeeper.feature_registry import parse
@@ -19,7 +20,11 @@ from drkeeper.systems import Frozen, Keeping, Registering, Sampling, System
 
 
 def take_witness(
-    options: Options, views: Mapping[str, Frozen], systems: Mapping[str, System], moment: datetime
+    options: Options,
+    views: Mapping[str, Frozen],
+    systems: Mapping[str, System],
+    moment: datetime,
+    tracking: MlflowOptions | None = None,
 ) -> Witnessed:
     """Counts by kind, the registry's version, and what the online store held for some entities.
 
@@ -28,6 +33,7 @@ def take_witness(
         views: Frozen views by system.
         systems: The live ones, which are asked for times to live and settings.
         moment: Now.
+        tracking: Of the MLflow whose models are asked what they say of these entities.
     """
     reading = _Reading(options, systems.get(options.online), moment)
     definitions = reading.definitions(views.get(options.registry))
@@ -40,6 +46,8 @@ def take_witness(
         return Witnessed(Facts(info=info, unread=reading.unread), samples, tuple(found))
     registry = definitions.registry
     samples["registry"] = {"version_id": registry.version_id, "last_updated": registry.last_updated.isoformat()}
+    if tracking is not None:
+        samples["across"] = reading.across(tracking, {**systems, **_databases(tracking, views)}, definitions, kept)
     facts = Facts(
         exact={f"registry.{kind}": count for kind, count in definitions.counts.items()},
         info=_registry_info(definitions) | info,
@@ -92,6 +100,20 @@ class _Reading:
         lives = self._lives([sample.key for sample in chosen], hashes)
         return [sampled.with_expiry(sample, lives.get(sample.key, UNKNOWN)) for sample in chosen]
 
+    def across(
+        self,
+        tracking: MlflowOptions,
+        sources: Mapping[str, object],
+        definitions: Definitions,
+        kept: Sequence[Sample],
+    ) -> JsonValue:
+        """What recorded models say of the entities."""
+        from drkeeper.applications._across import statements
+
+        records, unread = statements.recorded(tracking, self._options, sources, definitions, kept)
+        self.unread |= unread
+        return list(records)
+
     def settings(self) -> dict[str, str]:
         """Those of the live online store; none where it does not tell."""
         if isinstance(self._store, Keeping):
@@ -113,6 +135,11 @@ class _Reading:
             self.unread["online.time_to_live"] = str(error)
             return {}
         return {key: sampled.expiry(life, self._moment) for key, fields, life in now if fields == hashes[key]}
+
+
+def _databases(tracking: MlflowOptions, views: Mapping[str, Frozen]) -> dict[str, Frozen]:
+    """The database is asked as of the frozen moment, too."""
+    return {tracking.database: views[tracking.database]} if tracking.database in views else {}
 
 
 def _registry_info(definitions: Definitions) -> dict[str, Scalar]:
