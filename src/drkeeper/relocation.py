@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ from drkeeper.errors import DrkeeperError, Interrupted, Refused
 from drkeeper.failover import current_roles
 from drkeeper.failover.records import Roles, Side
 from drkeeper.failover.steps import Relocate, SwitchPlan
-from drkeeper.lease import hold
+from drkeeper.lease import Lease, hold
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy
+from drkeeper.throttle import current_stop
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import endpoint
 
@@ -99,6 +100,7 @@ def relocate(
 
     Raises:
         LeaseHeld: Somebody else relocates this application.
+        Interrupted: The work was told to stop (`stopped_by`) before the commit; nothing was changed.
         WorldChanged, Refused: As `carry_out`; nothing was changed.
         VaultUnreachable: With a hint that says whether the locations were rewritten.
     """
@@ -108,7 +110,7 @@ def relocate(
     name = f"relocate-{place.application}"
     with hold(vault.first_reachable(), name, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with system.connect(database, writing=True) as session:
-            rows, left = _rewrite(session, plan, lease.check)
+            rows, left = _rewrite(session, plan, lease)
         record = RelocationRecord(
             relocation_id=token_hex(6),
             application=place.application,
@@ -134,17 +136,22 @@ def relocate(
     return record
 
 
-def _rewrite(
-    session: "psycopg.Connection[Any]", plan: RelocationPlan, check: Callable[[], None]
-) -> tuple[dict[str, int], int]:
+def _rewrite(session: "psycopg.Connection[Any]", plan: RelocationPlan, lease: Lease) -> tuple[dict[str, int], int]:
     """Rewrite, and once more what others wrote while that was done; how many rows, and how many are left."""
+    stop = current_stop()
+
+    def check() -> None:
+        lease.check()
+        if stop.is_set():
+            raise Interrupted("interrupted; no location was rewritten")
+
     rows = carry_out(session, plan, check=check)
     left = look(session, plan.moves, examples=False)
     for _ in range(SWEEPS):
         if not left.rows:
             break
         try:
-            more = carry_out(session, left, check=check)
+            more = carry_out(session, left, check=lease.check)
         except Refused:
             break  # what was rewritten before is committed; the record says what is left
         rows = {column: count + more.get(column, 0) for column, count in rows.items()}

@@ -1,13 +1,17 @@
 """`drkeeper relocate`: what follows from who is primary, what is refused, what is recorded."""
 
 import shutil
+import threading
 
 import pytest
 from tests.relocation.platform import REPLICA, SOURCE, Operator, bucket
 from tests.relocation.tracking import digest, fill, texts
 
+from drkeeper.errors import Interrupted
 from drkeeper.lease import hold
+from drkeeper.relocation import places, prepare_derived, relocate
 from drkeeper.replicate import replicate_records
+from drkeeper.throttle import stopped_by
 
 
 @pytest.fixture
@@ -206,6 +210,16 @@ def test_two_at_once_are_one_after_the_other(operator, connection):
     with hold(operator.vault.primary, "relocate-tracking"):
         assert "relocate-tracking" in operator.run("relocate", "run", "tracking", "--yes", code=11).err
     operator.run("relocate", "run", "tracking", "--yes")
+
+
+def test_told_to_stop_before_the_commit_it_has_done_nothing(operator, connection):
+    operator.switch("replica")
+    before, stop = digest(connection), threading.Event()
+    prepared = prepare_derived(places(operator.policy())[0], operator.vault)
+    stop.set()
+    with stopped_by(stop), pytest.raises(Interrupted, match="no location was rewritten"):
+        relocate(prepared, operator.vault)
+    assert (digest(connection), operator.records()) == (before, [])
 
 
 STRIKE = """

@@ -8,9 +8,11 @@ import pytest
 
 from drkeeper._relocation.records import RelocationRecord
 from drkeeper.applications._mlflow.moves import Move, moved, within
+from drkeeper.errors import SystemUnreachable
 from drkeeper.failover.plan import Asked, plan_failback, plan_failover
 from drkeeper.failover.reconcile import Decision
 from drkeeper.failover.records import Entry, Loss, Roles, roles_of
+from drkeeper.failover.relocating import Relocating
 from drkeeper.failover.steps import Reconciliation, Relocate, SideState, World, sentence
 
 GOLDEN = Path(__file__).parents[1] / "golden/relocation-v1.json"
@@ -78,6 +80,26 @@ def test_what_an_earlier_try_left_is_done_again_and_what_waits_for_a_database_is
     left = plan_failback(world("source", 2, BACK), Asked(), None)
     assert (marked_and(left), left.refusals) == (["Relocate", "Conclude"], ())
     assert plan_failback(world("source", 2), Asked(), None).steps == ()
+
+
+def test_a_switch_that_was_killed_after_its_declaration_goes_on_with_the_locations():
+    entry = Entry(system="artifacts", primary="replica", epoch=1, at=NOW, by="me", token=1, number=1, event="switched")
+    cut_off = replace(WORLD, roles=roles_of("artifacts", [entry]))
+    assert kinds(plan_failover(cut_off, Asked())) == ["PutMark", "PutMark", "Relocate", "Tell", "Conclude"]
+
+
+class Gone:
+    """A database that answered when it was looked at, and does not any more."""
+
+    def carry_out(self, step, plan):
+        raise SystemUnreachable("db:5432 gave an error")
+
+
+def test_a_database_that_goes_away_meanwhile_is_left_for_later_and_is_no_failure():
+    relocating = Relocating(Gone())
+    relocating.carry_out(STEP, plan_failover(WORLD, Asked()))
+    assert [(each.later, each.error, each.rows) for each in relocating.done] == [("db:5432 gave an error", "", 0)]
+    assert relocating.failed == ()
 
 
 def test_conflicts_stop_a_fail_back_before_anything_is_rewritten():

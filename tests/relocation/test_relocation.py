@@ -13,7 +13,7 @@ from drkeeper.applications._mlflow.free_text import FreeText, scan
 from drkeeper.applications._mlflow.moves import Move, moved, parse_move
 from drkeeper.applications._mlflow.relocation import carry_out
 from drkeeper.applications._mlflow.relocation_plan import look
-from drkeeper.errors import Refused, UsageInvalid, WorldChanged
+from drkeeper.errors import Refused, SystemUnreachable, UsageInvalid, WorldChanged
 
 HERE, THERE = "s3://models/root", "s3://models-west/root"
 MOVE = Move(HERE, THERE)
@@ -280,6 +280,21 @@ def test_a_role_that_may_not_write_is_told_beforehand(server, database, filled):
         assert "the role may not change runs.artifact_uri: GRANT UPDATE ON runs" in plan.refusals
         with pytest.raises(Refused):
             carry_out(session, plan)
+
+
+def test_a_column_that_the_role_may_not_read_is_no_column_that_is_not_there(server, database, filled):
+    filled.execute("DROP ROLE IF EXISTS half")
+    filled.execute("CREATE ROLE half LOGIN PASSWORD 'x'")
+    filled.execute("GRANT SELECT, UPDATE ON ALL TABLES IN SCHEMA public TO half")
+    filled.execute("REVOKE ALL ON workspaces FROM half")
+    system = server.system(database, user="half", password="x")
+    with pytest.raises(SystemUnreachable, match="permission denied for table workspaces"):  # noqa: SIM117
+        with system.connect(database, writing=True) as session:
+            look(session, [MOVE])
+    filled.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    with pytest.raises(DatabaseUnasked, match="half may not use the schema"):  # noqa: SIM117
+        with system.connect(database, writing=True) as session:
+            look(session, [MOVE])
 
 
 # --- with others at work ------------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ def run(
 
     from drkeeper.cli.prompt import confirm
     from drkeeper.relocation import insist, relocate
+    from drkeeper.throttle import stopped_by
 
     prepared, vault = prepared_for(settings.load_policy(), application, old, new)
     if not (settings.quiet and yes):
@@ -100,7 +101,7 @@ def run(
             show(record_data(application, None), output, ())
         return
     confirm(f"Rewrite {prepared.plan.rows:,} locations?", yes=yes)
-    with working(settings):
+    with working(settings) as work, stopped_by(work.stop):
         record = relocate(prepared, vault, reason=reason, wait_seconds=wait_seconds)
     if output in {"json", "yaml"}:
         show(record_data(application, record), output, ())

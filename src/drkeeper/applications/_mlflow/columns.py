@@ -56,9 +56,12 @@ LOCATIONS = (
 )
 
 HAS = """
-    SELECT table_name, column_name, character_maximum_length,
-           has_column_privilege(format('%I.%I', table_schema, table_name), column_name, 'UPDATE')
-    FROM information_schema.columns WHERE table_schema = current_schema()"""
+    SELECT c.relname, a.attname, CASE WHEN a.atttypmod > 0 THEN a.atttypmod - 4 END,
+           has_column_privilege(c.oid, a.attnum, 'UPDATE')
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p')
+      AND a.attnum > 0 AND NOT a.attisdropped"""
+"""Of the catalog itself: `information_schema` hides columns that the role may not read, and these would be left out."""
 
 
 def enter_schema(connection: "psycopg.Connection[Any]") -> None:
@@ -74,8 +77,15 @@ def enter_schema(connection: "psycopg.Connection[Any]") -> None:
 
 
 def locations_in(connection: "psycopg.Connection[Any]") -> tuple[Location, ...]:
-    """Those that the database has, with its own limits; within `enter_schema`."""
+    """Those that the database has, with its own limits; within `enter_schema`.
+
+    Raises:
+        DatabaseUnasked: The role may not look into MLflow's schema.
+    """
     has = {(table, column): (limit, may) for table, column, limit, may in connection.execute(HAS)}
+    if not has:
+        user = connection.info.user
+        raise DatabaseUnasked(f"{user} may not use the schema of MLflow in {connection.info.dbname}")
     return tuple(
         replace(each, limit=has[each.table, each.column][0], writable=has[each.table, each.column][1])
         for each in LOCATIONS
