@@ -86,15 +86,10 @@ class RebuildPlan(Record):
 
 @dataclass(frozen=True)
 class Start:
-    """From when a view is materialised.
-
-    Attributes:
-        own: Whether the moment is what this view alone would need, and not another one's.
-    """
+    """From when a view is materialised, and why."""
 
     at: datetime
     why: str
-    own: bool = True
 
 
 def build_plan(
@@ -133,7 +128,7 @@ def build_plan(
         views=tuple(_views(wanted, chosen, demand.until)),
         left=left,
         keys=seen.keys,
-        reasons=(why, *_reasons(seen, chosen, mode)),
+        reasons=(why, *_reasons(seen, mode)),
         warnings=tuple(warnings(seen, wanted, mode, within_seconds=times[mode].p90_seconds)),
         refusals=(*never, *refusals[mode]),
         forecast=times[mode],
@@ -153,7 +148,7 @@ def starts(seen: Seen, until: datetime) -> dict[str, Start]:
         return own
     first = min(told, key=lambda name: told[name].at)
     earliest = min(told[first].at, until)
-    shared = Start(earliest, f"as {first}, which had come least far", own=False)
+    shared = Start(earliest, f"as {first}, which had come least far")
     return {
         name: start if start.at <= earliest else Start(earliest, start.why) if name == first else shared
         for name, start in own.items()
@@ -282,13 +277,8 @@ def _views(wanted: Sequence[ViewSeen], chosen: dict[str, Start], until: datetime
         )
 
 
-def _reasons(seen: Seen, chosen: dict[str, Start], mode: Mode) -> Iterator[str]:
+def _reasons(seen: Seen, mode: Mode) -> Iterator[str]:
     if seen.pending.ids:
         yield f"unfinished before: {', '.join(seen.pending.ids)}"
     if mode == "full":
         yield f"{seen.keys:,} keys of project {seen.project} are removed first, then each view is materialised anew"
-        return
-    for name, start in chosen.items():
-        if start.own:
-            since = "the beginning" if start.at == BEGINNING else moment(start.at)
-            yield f"{name} from {since}: {start.why}"

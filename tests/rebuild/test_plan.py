@@ -53,7 +53,6 @@ def test_all_views_are_materialised_from_where_the_one_that_came_least_far_was()
         "as slow, which had come least far",
         "its newest event time in the store",
     ]
-    assert "slow from 2026-03-01 02:00:00Z: its newest event time in the store" in plan.reasons
 
 
 @pytest.mark.parametrize(

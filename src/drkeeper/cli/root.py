@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "plan": "Show what a restore would do, and how long it would take.",
         "restore": "Bring systems back from a recovery point.",
         "release": "Let workloads run that a restore left held.",
+        "rebuild": "Bring a Feast online store up to date with its sources.",
         "failover": "Make a bucket's replica the primary; plan it, test it, see who is.",
         "failback": "Make the source primary again, with what was written meanwhile.",
         "relocate": "Have MLflow's database say where its artifacts are after a fail-over.",
