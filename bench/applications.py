@@ -1,14 +1,14 @@
 """Measure whether all references of an MLflow are closed. `python bench/applications.py [--quick]`; three minutes.
 
 10,000 versions of logged models and 100,000 runs in a PostgreSQL as it comes, 100,000 objects in SeaweedFS. Beside
-drkeeper: what one would do otherwise, a HEAD for each version, of which 1,000 are measured. Candidates take turns.
+drkeeper: what one would do otherwise, a HEAD for each version, of which 1,000 are measured, and a listing alone, which
+is all that a check of a running platform waits for. Candidates take turns.
 Results are printed as JSON: medians in seconds, and objects per second.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -41,7 +41,8 @@ BUCKET = "models"
 BOUND_SECONDS = 30
 THREADS = 16
 HEADS = 1000
-INVENTORY, LISTING, HEAD = "by the point's inventory", "by a listing", "boto3 head_object, 16 threads"
+INVENTORY, LISTING = "everything, by the point's inventory", "everything, by a listing"
+LIST, HEAD = "boto3 list_objects_v2 alone", "boto3 head_object, 16 threads"
 FILES = ("MLmodel", "model.pkl", "conda.yaml", "requirements.txt")
 MLMODEL = """flavors:
   python_function: {{loader_module: mlflow.sklearn, model_path: model.pkl}}
@@ -108,18 +109,24 @@ def measure(size: Size = FULL, rounds: int = 3) -> dict[str, Any]:
     """Medians by row; `promises` has the bound of the one that has one."""
     with _servers(size) as (database, artifacts, keys):
         inventory = _inventory(artifacts)
-        taken: dict[str, list[dict[str, float]]] = {INVENTORY: [], LISTING: [], HEAD: []}
+        taken: dict[str, list[dict[str, float]]] = {INVENTORY: [], LISTING: [], LIST: [], HEAD: []}
         for _ in range(rounds):
             taken[INVENTORY].append(_apart(_checked, database, artifacts, inventory))
             taken[LISTING].append(_apart(_checked, database, artifacts, None))
+            taken[LIST].append(_apart(_listed, artifacts))
             taken[HEAD].append(_apart(_asked, artifacts, keys[:HEADS]))
     rows = {name: {figure: median(run[figure] for run in runs) for figure in runs[0]} for name, runs in taken.items()}
-    slowest = max(rows[name]["seconds"] for name in (INVENTORY, LISTING))
     return {
         "machine": processor_and_system(),
         "size": vars(size),
         "rows": rows,
-        "promises": [["references of 10,000 versions and 100,000 objects", f"{BOUND_SECONDS} s", f"{slowest:.1f} s"]],
+        "promises": [
+            [
+                "references of 10,000 versions and 100,000 objects",
+                f"{BOUND_SECONDS} s",
+                f"{rows[INVENTORY]['seconds']:.1f} s",
+            ]
+        ],
     }
 
 
@@ -142,14 +149,37 @@ def _checked(database: dict[str, Any], artifacts: dict[str, Any], inventory: byt
     seconds = time.perf_counter() - began
     wrong = [check for check in checks if check.verdict == "failed"]
     assert not wrong, wrong
-    return {"seconds": seconds, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return {"seconds": seconds, "peak_mib": _peak_mib()}
+
+
+def _peak_mib() -> float:
+    """Since this program was started; `ru_maxrss` counts the process that started it, too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def _listed(artifacts: dict[str, Any]) -> dict[str, float]:
+    began = time.perf_counter()
+    pages = _client(artifacts).get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    objects = sum(page["KeyCount"] for page in pages)
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "objects_per_second": objects / seconds}
 
 
 def _asked(artifacts: dict[str, Any], keys: list[str]) -> dict[str, float]:
+    client = _client(artifacts)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert all(pool.map(lambda key: client.head_object(Bucket=BUCKET, Key=key)["ContentLength"], keys))
+    seconds = time.perf_counter() - began
+    return {"seconds": seconds, "objects_per_second": len(keys) / seconds}
+
+
+def _client(artifacts: dict[str, Any]) -> Any:
     import boto3
     from botocore.client import Config
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=artifacts["endpoint"],
         aws_access_key_id=artifacts["access_key"],
@@ -157,11 +187,6 @@ def _asked(artifacts: dict[str, Any], keys: list[str]) -> dict[str, float]:
         region_name="us-east-1",
         config=Config(max_pool_connections=THREADS),
     )
-    began = time.perf_counter()
-    with ThreadPoolExecutor(THREADS) as pool:
-        assert all(pool.map(lambda key: client.head_object(Bucket=BUCKET, Key=key)["ContentLength"], keys))
-    seconds = time.perf_counter() - began
-    return {"seconds": seconds, "objects_per_second": len(keys) / seconds}
 
 
 def _system(kind: str, name: str, options: dict[str, Any]) -> Any:

@@ -221,14 +221,16 @@ def test_a_bucket_that_cannot_be_listed_is_told(platform):
         ("mlflow-artifacts:/1/a", ("deep", "1/a")),
         ("mlflow-artifacts://host:5000/1/a", ("deep", "1/a")),
         ("file:///mlruns/1", ("models", "local/1")),
+        ("s3://old/1", ("models", "1")),
+        ("s3://old/stayed/1", ("stayed", "1")),
         ("dbfs:/models/a", None),
         ("", None),
     ],
 )
 def test_a_location_is_in_the_system_with_the_longest_url_that_fits(location, place):
     places = Places(
-        {"models": "s3://models", "deep": "s3://models/deep"},
-        {"s3://west": "s3://models", "file:///mlruns": "s3://models/local"},
+        {"models": "s3://models", "deep": "s3://models/deep", "stayed": "s3://old/stayed"},
+        {"s3://west": "s3://models", "s3://old": "s3://models", "file:///mlruns": "s3://models/local"},
         "s3://models/deep",
     )
     assert places.find(location) == place

@@ -93,6 +93,19 @@ def test_findings_show_at_most_five_and_count_all(platform):
     assert finding.detail.count("churn/") == 5
 
 
+def test_of_very_many_latest_metrics_a_sample_is_looked_up(platform):
+    for table in ("metrics", "latest_metrics"):
+        platform.sql(
+            f"INSERT INTO {table} (key, value, timestamp, step, is_nan, run_uuid)"
+            " SELECT 'loss-' || n, 1, 5, 1, false, %s FROM generate_series(1, 150000) n",
+            run_id_of("first"),
+        )
+    (latest,) = [each for each in platform.check() if each.subject == "metrics.latest"]
+    assert latest.detail == "each latest metric is one of the metrics (a sample was looked at)"
+    platform.sql("UPDATE latest_metrics SET value = 2")
+    assert found(platform) == [("metrics.latest", "error")]
+
+
 def test_a_revision_that_is_known_and_not_the_newest_passes_and_says_so(platform):
     platform.sql("UPDATE alembic_version SET version_num = '400f98739977'")
     (known,) = [each for each in platform.check() if each.subject == "alembic.known"]

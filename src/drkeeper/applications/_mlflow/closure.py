@@ -37,26 +37,17 @@ REMEDY = {
 }
 
 
-def look(
-    database: Database,
-    places: Places,
-    buckets: Mapping[str, Browsing],
-    streams: Mapping[str, Streams],
-    watched: Sequence[ModelVersion],
-) -> Index:
-    """All rows, then all keys.
+def expected(database: Database, places: Places, systems: Iterable[str], watched: Sequence[ModelVersion]) -> Index:
+    """All that the rows promise, in one pass.
 
     Args:
         database: Whose references are followed.
         places: Where they lead.
-        buckets: By system.
-        streams: Of a point, by system: its inventory is taken, else what is there now is listed.
+        systems: That hold objects.
         watched: Versions of which all files are remembered.
-
-    Raises:
-        DrkeeperError: A listing or an inventory cannot be read.
     """
-    index = Index(places, buckets)
+    index = Index(places, systems)
+    index.lacking = {kind: lacks for kind, needs in NEEDS.items() if (lacks := database.lacks(needs))}
     for claim in claims(database):
         index.expect(claim)
     for location in folders(database):
@@ -66,16 +57,28 @@ def look(
     for version in watched:
         if place := places.find(version.location):
             index.watch(place)
-    for name, bucket in buckets.items():
-        entries = bucket.recorded(streams[name]) if name in streams else bucket.entries()
-        index.buckets[name].look_through(entries)
     return index
 
 
-def statements(database: Database, index: Index) -> Iterator[Check]:
+def look_through(index: Index, buckets: Mapping[str, Browsing], streams: Mapping[str, Streams]) -> None:
+    """One pass over the keys.
+
+    Args:
+        index: To be told.
+        buckets: By system.
+        streams: Of a point, by system: its inventory is taken, else what is there now is listed.
+
+    Raises:
+        DrkeeperError: A listing or an inventory cannot be read.
+    """
+    for name, bucket in buckets.items():
+        index.buckets[name].look_through(bucket.recorded(streams[name]) if name in streams else bucket.entries())
+
+
+def statements(index: Index) -> Iterator[Check]:
     """What the passes have shown."""
-    for kind, needs in NEEDS.items():
-        if lacks := database.lacks(needs):
+    for kind in NEEDS:
+        if lacks := index.lacking.get(kind):
             yield Check(subject=f"{kind}.objects", verdict="not checked", detail=lacks)
         else:
             yield from _there(index, kind)

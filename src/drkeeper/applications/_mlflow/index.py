@@ -104,6 +104,7 @@ class Index:
         buckets: By system.
         outside: Claims whose location is in no system: how many, and some of them, by kind and reason.
         counts: Claims by kind that can be looked for.
+        lacking: Kinds that this MLflow does not have, and what it lacks.
     """
 
     def __init__(self, places: Places, systems: Iterable[str]) -> None:
@@ -111,6 +112,7 @@ class Index:
         self.buckets = {system: Bucket() for system in systems}
         self.outside: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.counts: dict[str, int] = {}
+        self.lacking: dict[str, str] = {}
 
     def expect(self, claim: Claim) -> None:
         """A file must be there."""

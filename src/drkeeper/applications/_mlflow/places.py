@@ -51,10 +51,8 @@ class Places:
     def find(self, location: str) -> Place | None:
         """The place of a location, None where it is in no system."""
         moved = self._moved(self._unproxied(location).rstrip("/"))
-        for url, system in self._urls:
-            if moved.startswith(url) and moved[len(url) : len(url) + 1] in {"", "/"}:
-                return Place(system, moved[len(url) + 1 :])
-        return None
+        found = _first(self._urls, moved)
+        return Place(found[1], moved[len(found[0]) + 1 :]) if found else None
 
     def portable(self, location: str | None) -> str | None:
         """The same text for the same object, wherever the bucket is: `artifacts:1/<run>/artifacts`."""
@@ -78,10 +76,19 @@ class Places:
         return location
 
     def _moved(self, location: str) -> str:
-        for old, new in self._moves:
-            if location.startswith(old) and location[len(old) : len(old) + 1] in {"", "/"}:
-                return new + location[len(old) :]
-        return location
+        """As it is now. A system that lies deeper than what was moved stayed where it was."""
+        move, here = _first(self._moves, location), _first(self._urls, location)
+        if move is None or (here is not None and len(here[0]) > len(move[0])):
+            return location
+        return move[1] + location[len(move[0]) :]
+
+
+def _first(prefixes: list[tuple[str, str]], location: str) -> tuple[str, str] | None:
+    """The first whose prefix is the location, or a folder above it."""
+    for prefix, value in prefixes:
+        if location.startswith(prefix) and location[len(prefix) : len(prefix) + 1] in {"", "/"}:
+            return prefix, value
+    return None
 
 
 def _longest_first(texts: Mapping[str, str]) -> list[tuple[str, str]]:

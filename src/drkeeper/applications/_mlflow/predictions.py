@@ -94,11 +94,16 @@ class Models:
         limits = Limits(options.python, options.model_seconds, options.model_memory_bytes)
         return run_task("predict", {"folder": str(files.folder), "input": given}, limits=limits)
 
-    def statements(self, database: Database, sample: Mapping[str, Any], index: Index) -> Iterator[Check]:
-        """The alias names the same version, its files are the same, and it predicts the same."""
-        name, alias = str(sample["name"]), str(sample["alias"])
-        subject = f"models.{name}@{alias}"
-        version = resolve(database, name, alias)
+    def statements(self, sample: Mapping[str, Any], version: ModelVersion | None, index: Index) -> Iterator[Check]:
+        """The alias names the same version, its files are the same, and it predicts the same.
+
+        Args:
+            sample: What `record` gave.
+            version: That the alias names now.
+            index: Which has watched that version.
+        """
+        alias = sample["alias"]
+        subject = f"models.{sample['name']}@{alias}"
         if version is None or version.version != sample["version"]:
             now = f"names version {version.version}" if version else "is gone"
             detail = f"the alias {alias} {now}, and named version {sample['version']}"

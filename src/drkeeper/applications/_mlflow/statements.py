@@ -9,7 +9,7 @@ from drkeeper.applications._mlflow.database import Database, opened
 from drkeeper.applications._mlflow.options import Options
 from drkeeper.applications._mlflow.places import Places
 from drkeeper.applications._mlflow.predictions import Models
-from drkeeper.applications._mlflow.versions import ModelVersion, foremost, resolve
+from drkeeper.applications._mlflow.versions import foremost, resolve
 from drkeeper.applications._mlflow.witness import facts_of
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check, Facts, compare
@@ -23,6 +23,8 @@ REGISTRY = "tags.features"
 def checked(options: Options, restored: Restored) -> Iterator[Check]:
     """Facts of the record, rows, references, keys, features, and the recorded models.
 
+    The database is let go before the first object is looked at: models may take minutes.
+
     Raises:
         DrkeeperError: The database does not answer.
     """
@@ -30,12 +32,30 @@ def checked(options: Options, restored: Restored) -> Iterator[Check]:
     buckets = {name: system for name, system in chosen.items() if isinstance(system, Browsing)}
     places = Places.of(buckets, restored.elsewhere, options.artifacts_destination)
     record = restored.record
+    samples = _samples(record)
     with opened(restored.systems.get(options.database), options.database, options.database_name) as database:
-        if record is not None:
-            yield from compare(record.facts, facts_of(database, places))
-        yield from rows(database, options, record)
-        yield from features(database, options, restored.systems)
-        yield from _objects(database, options, restored, places, buckets)
+        checks = list(compare(record.facts, facts_of(database, places))) if record else []
+        checks += rows(database, options, record)
+        checks += features(database, options, restored.systems)
+        named = [resolve(database, str(each["name"]), str(each["alias"])) for each in samples]
+        read = foremost(database, options.recipes)
+        watched = [*read, *(version for version in named if version is not None)]
+        index = closure.expected(database, places, buckets, watched)
+    yield from checks
+    try:
+        closure.look_through(index, buckets, restored.streams)
+    except Interrupted:
+        raise
+    except DrkeeperError as error:
+        yield Check(subject="objects", verdict="not checked", detail=f"they could not be listed: {error}")
+        return
+    yield from closure.statements(index)
+    yield from readings.statements(read, index, places, buckets)
+    yield from readings.hollow_models(index, buckets, options.recipes)
+    models = Models(options, places, buckets)
+    for sample, version in zip(samples, named, strict=True):
+        yield from models.statements(sample, version, index)
+    yield from _unrecorded(options, record)
 
 
 def rows(database: Database, options: Options, record: ApplicationRecord | None) -> Iterator[Check]:
@@ -78,29 +98,6 @@ def known_before(checks: Iterable[Check], record: ApplicationRecord | None) -> I
             yield check.model_copy(update={"severity": "warning", "detail": detail})
         else:
             yield check
-
-
-def _objects(
-    database: Database, options: Options, restored: Restored, places: Places, buckets: Mapping[str, Browsing]
-) -> Iterator[Check]:
-    samples = _samples(restored.record)
-    aliased = [resolve(database, str(each["name"]), str(each["alias"])) for each in samples]
-    read = foremost(database, options.recipes)
-    watched: list[ModelVersion] = [*read, *(version for version in aliased if version is not None)]
-    try:
-        index = closure.look(database, places, buckets, restored.streams, watched)
-    except Interrupted:
-        raise
-    except DrkeeperError as error:
-        yield Check(subject="objects", verdict="not checked", detail=f"they could not be listed: {error}")
-        return
-    yield from closure.statements(database, index)
-    yield from readings.statements(read, index, places, buckets)
-    yield from readings.hollow_models(index, buckets, options.recipes)
-    models = Models(options, places, buckets)
-    for sample in samples:
-        yield from models.statements(database, sample, index)
-    yield from _unrecorded(options, restored.record)
 
 
 def _samples(record: ApplicationRecord | None) -> list[Mapping[str, Any]]:
