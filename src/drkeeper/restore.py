@@ -55,6 +55,11 @@ class Outcome:
     checks: tuple[Check, ...]
     usable: tuple[Check, ...] = ()
 
+    @property
+    def switched(self) -> tuple[str, ...]:
+        """Systems whose data were replaced."""
+        return tuple(step.system for step in self.steps if step.verb == "switch")
+
 
 @dataclass
 class MemoryNotes:

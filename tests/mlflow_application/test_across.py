@@ -1,14 +1,17 @@
 """MLflow in PostgreSQL and a bucket, Feast in Valkey and a file: the champion says of served features what it said."""
 
 import pytest
-from tests.feast_application.conftest import RegistryFile
 
 from drkeeper import clock
 from drkeeper.applications._across.statements import checked, recorded
 from drkeeper.applications._feast.definitions import definitions_of
 from drkeeper.applications._feast.options import Options
+from drkeeper.applications._feast.repo import repo_config
 from drkeeper.applications._feast.samples import sample_of
+from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.feature_registry import parse
+from drkeeper.systems.feast_registry import Options as RegistryOptions
+from drkeeper.systems.feast_registry import open_system as open_registry
 from drkeeper.systems.redis import Options as RedisOptions
 from drkeeper.systems.redis import RedisSystem
 from sdk.models import MISBEHAVING
@@ -38,7 +41,8 @@ def sources(owned, tmp_path):
     with made_shop(tmp_path / "shop") as shop:
         ask(shop, "materialise", start=hour(0), end=hour(2), views=["visits"])
         options = RedisOptions.model_validate({**shop["server"].options, "scratch": tmp_path / "scratch"})
-        registry = RegistryFile(shop["folder"] / "registry.db")
+        place = RegistryOptions(url=str(shop["folder"] / "registry.db"))
+        registry = open_registry("registry", place)
         yield {**owned.systems, "registry": registry, "online": RedisSystem("online", options)}
 
 
@@ -55,12 +59,14 @@ def test_what_was_recorded_when_a_point_was_taken_is_proven_of_what_is_there(own
         [12 * 5 / 7 + each * 50 / 7 for each in range(5)]
     )
 
-    checks = list(checked(tracking, FEATURES, sources, records, clock.now()))
+    with Feast(lambda: repo_config(FEATURES, sources), FEATURES.limits) as feast:
+        checks = list(checked(tracking, feast, sources, records, clock.now()))
     assert [(check.subject, check.verdict) for check in checks] == [
         ("across.churn@champion.features", "passed"),
         ("across.churn@champion.prediction", "passed"),
     ]
 
     owned.sql("UPDATE registered_model_aliases SET version = 1 WHERE name = 'churn'")
-    (moved,) = checked(tracking, FEATURES, sources, records, clock.now())
+    with Feast(lambda: repo_config(FEATURES, sources), FEATURES.limits) as feast:
+        (moved,) = checked(tracking, feast, sources, records, clock.now())
     assert (moved.verdict, moved.detail) == ("not checked", "the alias names version 1; 2 was recorded")

@@ -43,7 +43,7 @@ def platform(shop, tmp_path_factory):
     samples = [sample_of(key, fields, definitions, "shop") for key, fields in hashes.items()]
     folder = tmp_path_factory.mktemp("models")
     champion = Champion("churn", "champion", 2, str(save_model(folder / "champion", 1)), TAGS, LIMITS)
-    feast = Feast(shop["config"], shop["environment"], LIMITS)
+    feast = Feast(lambda: (shop["config"], shop["environment"]), LIMITS)
     recorded = record_across(champion, definitions, samples)
     names = [feature.replace(":", "__") for feature in recorded["features"]]
     served = [

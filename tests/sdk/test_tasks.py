@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from drkeeper.applications._sdk import Limits, TaskFailed, TaskTimedOut, TaskTooLarge, run_task
+from drkeeper.applications._sdk import Limits, TaskFailed, TaskTimedOut, TaskTooLarge, opened, run_task
 from drkeeper.errors import Interrupted, ToolMissing
 from sdk.models import misbehaving, save_sklearn, told
 
@@ -106,6 +106,17 @@ def test_a_model_sees_nothing_of_our_environment_and_its_folder_is_gone_afterwar
     assert seen["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert seen["HOME"] == seen["TMPDIR"] == seen["folder"] != os.environ["HOME"]
     assert not Path(seen["folder"]).exists()
+
+
+def test_a_session_does_one_task_after_the_other_in_one_process(model):
+    asked = {"folder": model, "input": told("who")}
+    with opened("mlflow", limits=LIMITS) as session:
+        first, read = session.ask("predict", asked)["prediction"]
+        with pytest.raises(TaskFailed, match="predict: "):
+            session.ask("predict", {"folder": model, "input": told("nothing_of_that_name")})
+        assert session.ask("predict", asked)["prediction"] == [first, 0], "what is asked is not on a model's stdin"
+    assert read == 0
+    assert gone(first)
 
 
 def test_a_model_that_hangs_is_killed_with_all_that_it_started(model, tmp_path):

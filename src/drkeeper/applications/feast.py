@@ -14,6 +14,8 @@ from drkeeper.applications import ALONE, Restored, Witnessed
 from drkeeper.applications._feast.online_checks import online_checks
 from drkeeper.applications._feast.options import Options
 from drkeeper.applications._feast.registry_checks import read_definitions, registry_checks
+from drkeeper.applications._feast.repo import repo_config
+from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.applications._feast.witness import take_witness
 from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.errors import PolicyInvalid
@@ -55,20 +57,23 @@ class FeastApplication:
     def check(self, restored: Restored) -> Iterator[Check]:
         """The registry first, for what the online store should hold is in it."""
         read = read_definitions(self.options, restored.systems)
-        if isinstance(read, Check):
-            yield read
-            yield from online_checks(self.options, restored, None, clock.now())
-        else:
-            yield from registry_checks(self.options, restored, read)
-            yield from online_checks(self.options, restored, read, clock.now())
-        if self._tracking is not None and restored.record is not None:
-            yield from self._across(self._tracking, restored, restored.record)
+        definitions = None if isinstance(read, Check) else read
+        with Feast(lambda: repo_config(self.options, restored.systems), self.options.limits) as feast:
+            if isinstance(read, Check):
+                yield read
+            else:
+                yield from registry_checks(self.options, restored, read)
+            yield from online_checks(self.options, restored, definitions, clock.now(), feast)
+            if self._tracking is not None and restored.record is not None:
+                yield from self._across(self._tracking, restored, restored.record, feast)
 
-    def _across(self, tracking: MlflowOptions, restored: Restored, record: ApplicationRecord) -> Iterator[Check]:
+    def _across(
+        self, tracking: MlflowOptions, restored: Restored, record: ApplicationRecord, feast: Feast
+    ) -> Iterator[Check]:
         from drkeeper.applications._across import statements
 
         kept = record.samples.get(statements.SUBJECT)
         records = [each for each in kept if isinstance(each, dict)] if isinstance(kept, list) else []
         yield from statements.checked(
-            tracking, self.options, restored.systems, records, clock.now(), elsewhere=restored.elsewhere
+            tracking, feast, restored.systems, records, clock.now(), elsewhere=restored.elsewhere
         )

@@ -79,6 +79,7 @@ def command(
     """
     _check_usage(context, plan_file, resume, give_up)
     from drkeeper import recovery
+    from drkeeper.following import due
     from drkeeper.plan import Choice
 
     policy = settings.load_policy()
@@ -98,7 +99,7 @@ def command(
         _ask(settings, prepared, yes=yes)
         with working(settings) as work:
             outcome = recovery.restore(prepared, progress=work.progress, stop=work.stop)
-    _show(outcome, output)
+    _show(outcome, due(policy, outcome.switched), output)
     _insist(outcome)
 
 
@@ -138,13 +139,13 @@ def _give_up(settings: Settings, plan_id: str, *, yes: bool) -> None:
     click.echo(f"restore {plan.plan_id} of {plan.point_id} is given up; nothing of it is left")
 
 
-def _show(outcome: "Outcome", output: Output) -> None:
+def _show(outcome: "Outcome", following: list[str], output: Output) -> None:
     from drkeeper.cli.rows import CHECK_COLUMNS, check_rows
 
     steps = [step.model_dump(mode="json") for step in outcome.steps]
     checks, usable = check_rows(outcome.checks), check_rows(outcome.usable)
     if output in {"json", "yaml"}:
-        show({"steps": steps, "checks": checks, "usable": usable}, output, ())
+        show({"steps": steps, "checks": checks, "usable": usable, "next": following}, output, ())
         return
     took = Column("elapsed_seconds", "TOOK", form=human_duration, right=True)
     size = Column("size_bytes", "SIZE", form=human_size, right=True)
@@ -156,6 +157,8 @@ def _show(outcome: "Outcome", output: Output) -> None:
     rest = [check for check in (*checks, *usable) if output == "wide" or check["verdict"] != "passed"]
     if rest:
         show(rest, output, CHECK_COLUMNS)
+    for each in following:
+        click.echo(f"next: {each}")
 
 
 def _insist(outcome: "Outcome") -> None:

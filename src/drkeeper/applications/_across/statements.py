@@ -10,7 +10,6 @@ from drkeeper.applications._across import check_across, record_across, unanswere
 from drkeeper.applications._across.champion import NOWHERE, opened_champion
 from drkeeper.applications._feast.definitions import Definitions
 from drkeeper.applications._feast.options import Options as FeastOptions
-from drkeeper.applications._feast.repo import repo_config
 from drkeeper.applications._feast.samples import Sample
 from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.applications._mlflow.options import Options as MlflowOptions
@@ -52,7 +51,7 @@ def recorded(
 
 def checked(
     tracking: MlflowOptions,
-    features: FeastOptions,
+    feast: Feast,
     systems: Mapping[str, System],
     records: Iterable[Mapping[str, Any]],
     moment: datetime,
@@ -63,7 +62,7 @@ def checked(
 
     Args:
         tracking: As above.
-        features: As above.
+        feast: Is asked for features.
         systems: The restored ones of both applications.
         records: By `recorded`.
         moment: Now.
@@ -74,7 +73,7 @@ def checked(
         yield Check(subject=SUBJECT, verdict="not checked", detail="the recovery point has no such prediction")
         return
     try:
-        feast = Feast(*repo_config(features, systems), features.limits)
+        feast.insist_known()
     except DrkeeperError as error:
         yield unanswered(SUBJECT, error)
         return

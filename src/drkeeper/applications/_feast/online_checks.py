@@ -9,7 +9,6 @@ from drkeeper.applications._feast.definitions import Definitions
 from drkeeper.applications._feast.freshness import freshness_checks
 from drkeeper.applications._feast.online import Scan, project_keys, scan
 from drkeeper.applications._feast.options import Options
-from drkeeper.applications._feast.repo import repo_config
 from drkeeper.applications._feast.samples import Sample, expiry, sample_checks, sample_from, sample_of, with_expiry
 from drkeeper.applications._feast.serving import eviction_checks, expiry_checks, persistence_check
 from drkeeper.applications._feast.through_feast import Feast, horizons, inquiry, through_feast
@@ -23,7 +22,7 @@ _READABLE = "online.readable"
 
 
 def online_checks(
-    options: Options, restored: Restored, definitions: Definitions | None, moment: datetime
+    options: Options, restored: Restored, definitions: Definitions | None, moment: datetime, feast: Feast
 ) -> Iterator[Check]:
     """Settings, entities, times; then what Feast serves of them.
 
@@ -32,6 +31,7 @@ def online_checks(
         restored: What is looked at.
         definitions: None where there is no registry to say what should be there.
         moment: Now.
+        feast: Is asked what it serves.
     """
     name = options.online
     store = restored.systems.get(name)
@@ -47,7 +47,7 @@ def online_checks(
             detail = "without a registry, nobody knows what the online store should hold"
             yield Check(subject="online.entities", verdict="not checked", detail=detail)
         else:
-            yield from _Contents(options, restored.record, store, definitions).checks(restored, moment)
+            yield from _Contents(options, restored.record, store, definitions, feast).checks(moment)
     except DrkeeperError as error:
         yield Check(subject=_READABLE, verdict="failed", detail=str(error), remedy=error.hint)
 
@@ -56,11 +56,17 @@ class _Contents:
     """What the store holds of the project."""
 
     def __init__(
-        self, options: Options, record: ApplicationRecord | None, store: Keeping, definitions: Definitions
+        self,
+        options: Options,
+        record: ApplicationRecord | None,
+        store: Keeping,
+        definitions: Definitions,
+        feast: Feast,
     ) -> None:
         self._options, self._record, self._store, self._definitions = options, record, store, definitions
+        self._feast = feast
 
-    def checks(self, restored: Restored, moment: datetime) -> Iterator[Check]:
+    def checks(self, moment: datetime) -> Iterator[Check]:
         """Raises what the store does where it does not answer."""
         options, definitions = self._options, self._definitions
         names = [view.online_name for view in definitions.views]
@@ -74,7 +80,7 @@ class _Contents:
             yield Check(subject="online.entities", verdict="not checked", detail=self._why_none())
         yield from expiry_checks(seen, timedelta(seconds=options.outage_seconds), options.key_ttl_seconds)
         yield from freshness_checks(definitions, seen, timedelta(seconds=options.lag_seconds))
-        yield from self._through_feast(restored, seen, remembered or self._some(moment))
+        yield from self._through_feast(seen, remembered or self._some(moment))
 
     def _any(self, seen: Scan) -> Check:
         due = any(view.online and view.intervals for view in self._definitions.views)
@@ -115,7 +121,7 @@ class _Contents:
         keys = list(islice(project_keys(self._store, self._options.project), self._options.sample_entities))
         return list(self._read(keys, moment).values())
 
-    def _through_feast(self, restored: Restored, seen: Scan, samples: list[Sample]) -> Iterator[Check]:
+    def _through_feast(self, seen: Scan, samples: list[Sample]) -> Iterator[Check]:
         options, definitions = self._options, self._definitions
         if not options.skew:
             yield Check(subject="skew", verdict="not checked", detail="the policy does not want it (`skew: false`)")
@@ -127,9 +133,8 @@ class _Contents:
             )
             return
         try:
-            config, environment = repo_config(options, restored.systems)
+            self._feast.insist_known()
         except DrkeeperError as error:
             yield Check(subject="skew", verdict="not checked", detail=str(error), remedy=error.hint)
             return
-        feast = Feast(config, environment, options.limits)
-        yield from through_feast(feast, asked, horizons(definitions, seen))
+        yield from through_feast(self._feast, asked, horizons(definitions, seen))

@@ -17,11 +17,11 @@ jail: what runs has our user's rights to files and the network, as it has wherev
 `child_mlflow` and `child_feast` say what is in them.
 """
 
-import json
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +34,7 @@ from drkeeper.applications._sdk._child import POLL_SECONDS, Child, started
 from drkeeper.applications._sdk._errors import TaskFailed, TaskTimedOut, TaskTooLarge
 from drkeeper.errors import Interrupted, ToolMissing
 
-__all__ = ["Limits", "TaskFailed", "TaskTimedOut", "TaskTooLarge", "ToolMissing", "run_task"]
+__all__ = ["Limits", "Session", "TaskFailed", "TaskTimedOut", "TaskTooLarge", "ToolMissing", "opened", "run_task"]
 
 NO_SECRETS: Mapping[str, SecretStr] = MappingProxyType({})
 SDK_OF_TASK = {
@@ -79,24 +79,59 @@ def run_task(
         environment: What it finds in its environment besides PATH, locale, time zone and where CA certificates lie.
         stop: Ends it; by default the event that ends the work of this thread.
 
-    Raises:
-        TaskFailed: In its own words, without the values of `environment`; or it died.
-        TaskTimedOut: No answer in time.
-        TaskTooLarge: Too much memory, or too long an answer.
-        ToolMissing: That Python, or the SDK in it, is not installed.
-        Interrupted: `stop` was set.
+    Raises as `Session.ask` does.
     """
-    sdk = SDK_OF_TASK[task]
-    stop = stop or throttle.current_stop()
+    with opened(SDK_OF_TASK[task], limits=limits, environment=environment, stop=stop) as session:
+        return session.ask(task, request)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A process that does several tasks of one SDK, which is imported once. Made by `opened`."""
+
+    sdk: str
+    limits: Limits
+    _child: Child
+    _stop: threading.Event
+
+    def ask(self, task: str, request: Mapping[str, JsonValue]) -> dict[str, Any]:
+        """Run a task, and wait for its answer. After an error that is not `TaskFailed` the session is of no more use.
+
+        Raises:
+            TaskFailed: In its own words, without the values of the environment; or it died.
+            TaskTimedOut: No answer in time.
+            TaskTooLarge: Too much memory, or too long an answer.
+            ToolMissing: The SDK is not installed in that Python.
+            Interrupted: It was told to stop.
+        """
+        child = self._child
+        child.begin(task, request)
+        _await(child, task, self.limits, self._stop)
+        answer = child.answer()
+        if "error" in answer:
+            told = {name: child.secrets.scrubbed(text) for name, text in answer.items()}
+            raise _failure(self.sdk, task, self.limits, told)
+        return answer
+
+
+@contextmanager
+def opened(
+    sdk: str,
+    *,
+    limits: Limits,
+    environment: Mapping[str, SecretStr] = NO_SECRETS,
+    stop: threading.Event | None = None,
+) -> Iterator[Session]:
+    """A session; its process, and all that came of it, ends with the block. The arguments are those of `run_task`.
+
+    Raises:
+        ToolMissing: There is no such Python.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="drkeeper-task-", ignore_cleanup_errors=True) as folder,
-        started([limits.python, sdk, task], json.dumps(request).encode(), environment, Path(folder)) as child,
+        started([limits.python, sdk], environment, Path(folder)) as child,
     ):
-        _await(child, task, limits, stop)
-        answer = child.answer()
-    if "error" in answer:
-        raise _failure(sdk, task, limits, {name: child.secrets.scrubbed(text) for name, text in answer.items()})
-    return answer
+        yield Session(sdk, limits, child, stop or throttle.current_stop())
 
 
 def _await(child: Child, task: str, limits: Limits, stop: threading.Event) -> None:

@@ -6,13 +6,12 @@ import secrets
 import select
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 
 from drkeeper import clock
 from drkeeper.applications._sdk._errors import TaskFailed, TaskTooLarge
@@ -38,19 +37,33 @@ QUIET = {
 
 
 class Child:
-    """One running task. Made by `started`."""
+    """A running process that does one task at a time. Made by `started`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], answers: int, family: Family, hidden: Secrets) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], answers: int, family: Family, hidden: Secrets, folder: Path
+    ) -> None:
         self.family = family
         self.secrets = hidden
         self._process = process
-        self._answers, self._errors = answers, _pipe(process).fileno()
+        self._folder = folder
+        self._asked = 0
+        self._answers, self._errors = answers, _pipe(process.stderr).fileno()
         self._answer = bytearray()
         self._said = bytearray()
         self._poll = select.poll()
         for descriptor in (self._answers, self._errors):
             os.set_blocking(descriptor, False)
             self._poll.register(descriptor, select.POLLIN)
+
+    def begin(self, task: str, request: Mapping[str, JsonValue]) -> None:
+        """Begin a task; the one before has been answered."""
+        self._asked += 1
+        self._answer.clear()
+        file = self._folder / f".request-{self._asked}.json"
+        file.write_text(json.dumps({"task": task, "request": dict(request)}), encoding="utf-8")
+        with suppress(BrokenPipeError):  # it has died: `ended` sees that
+            # A short line, which the pipe always has room for: what is asked may be long, and it may not read yet.
+            os.write(_pipe(self._process.stdin).fileno(), f"{file}\n".encode())
 
     def ended(self, seconds: float) -> bool:
         """Hear it for so long; whether there is an answer, or never will be.
@@ -117,12 +130,11 @@ class Child:
 
 
 @contextmanager
-def started(argv: Sequence[str], request: bytes, environment: Mapping[str, SecretStr], folder: Path) -> Iterator[Child]:
-    """A task that ends with the block, whatever it started too.
+def started(argv: Sequence[str], environment: Mapping[str, SecretStr], folder: Path) -> Iterator[Child]:
+    """A process that ends with the block, whatever it started too.
 
     Args:
-        argv: Python, SDK, task.
-        request: JSON, which it finds on stdin.
+        argv: Python, SDK.
         environment: Secrets, and what else it needs.
         folder: Its home, working and temporary folder.
 
@@ -133,23 +145,19 @@ def started(argv: Sequence[str], request: bytes, environment: Mapping[str, Secre
     env = _environment(environment, family.mark, folder)
     near, far = os.pipe()
     with os.fdopen(near, "rb", 0) as answers, os.fdopen(far, "wb", 0) as theirs:
-        with tempfile.TemporaryFile() as asked:
-            asked.write(request)
-            asked.seek(0)
-            process = _begin(argv, far, asked, env, folder)
+        process = _begin(argv, far, env, folder)
         theirs.close()
         family.begins_with(process.pid)
         try:
-            yield Child(process, answers.fileno(), family, Secrets(environment))
+            yield Child(process, answers.fileno(), family, Secrets(environment), folder)
         finally:
             family.end()
             process.wait()
-            _pipe(process).close()
+            for pipe in (process.stdin, process.stderr):
+                _pipe(pipe).close()
 
 
-def _begin(
-    argv: Sequence[str], answers: int, request: IO[bytes], env: Mapping[str, str], folder: Path
-) -> subprocess.Popen[bytes]:
+def _begin(argv: Sequence[str], answers: int, env: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:
     python, *rest = argv
     try:
         # Isolated: neither our modules, nor those of the working folder, nor PYTHON… variables come into it.
@@ -157,7 +165,7 @@ def _begin(
             [python, "-I", str(SCRIPT), *rest, str(answers)],
             env=env,
             cwd=folder,
-            stdin=request,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(answers,),
@@ -180,6 +188,6 @@ def _environment(environment: Mapping[str, SecretStr], mark: str, folder: Path) 
     }
 
 
-def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    assert process.stderr is not None  # noqa: S101 - asked for with PIPE
-    return process.stderr
+def _pipe(one: IO[bytes] | None) -> IO[bytes]:
+    assert one is not None  # noqa: S101 - asked for with PIPE
+    return one

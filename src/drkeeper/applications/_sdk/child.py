@@ -1,12 +1,13 @@
-"""The far side of a task: `PYTHON -I child.py SDK TASK DESCRIPTOR`, with the request as JSON on stdin.
+"""The far side of tasks: `PYTHON -I child.py SDK DESCRIPTOR`; each line on stdin names a file with a request as JSON.
 
 Run by its path with the Python of a model, which need not have drkeeper: standard library only, and the syntax of
-Python 3.9. The answer is one line of JSON on the descriptor; whatever libraries print goes to stderr.
+Python 3.9. Each answer is one line of JSON on the descriptor; whatever libraries print goes to stderr.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import importlib.util
 import json
 import math
@@ -25,12 +26,16 @@ from typing import Any
 OOM_SCORE_MOST = "1000"
 
 
-def main(sdk: str, task: str, descriptor: int) -> None:
-    """Do the task, answer, and be gone: threads that an SDK left behind are not waited for."""
+def main(sdk: str, descriptor: int) -> None:
+    """Do one task after the other, and be gone: threads that an SDK left behind are not waited for."""
+    asked_on = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a model reads from its stdin is not what we ask
     _settle(descriptor)
-    line = json.dumps(_answer(sdk, task, json.load(sys.stdin))) + "\n"
-    with os.fdopen(descriptor, "w", closefd=False) as answers:
-        answers.write(line)
+    with os.fdopen(descriptor, "w", closefd=False) as answers, os.fdopen(asked_on, encoding="utf-8") as questions:
+        for line in questions:
+            asked = json.loads(Path(line.rstrip("\n")).read_text(encoding="utf-8"))
+            answers.write(json.dumps(_answer(sdk, asked["task"], asked["request"])) + "\n")
+            answers.flush()
     os._exit(0)
 
 
@@ -97,6 +102,7 @@ def _plain_object(value: Any) -> Any:
     raise TypeError(f"an answer of type {type(value).__name__} cannot be recorded")
 
 
+@functools.lru_cache(maxsize=1)
 def _load(sdk: str) -> Any:
     """The tasks of an SDK, which they import."""
     spec = importlib.util.spec_from_file_location(f"child_{sdk}", Path(__file__).with_name(f"child_{sdk}.py"))
@@ -108,4 +114,4 @@ def _load(sdk: str) -> Any:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]))
