@@ -11,7 +11,7 @@ from drkeeper.objectives import judge
 from drkeeper.report.canonical import canonical_bytes
 from drkeeper.report.html import render_html
 from drkeeper.report.markdown import render_markdown
-from drkeeper.report.record import DrillRecord
+from drkeeper.report.record import DrillRecord, Forecast
 from drkeeper.report.words import duration
 
 Row = tuple[str, str, str, str, str]
@@ -21,8 +21,8 @@ class Measured(Protocol):
     """What a recovery took and found."""
 
     @property
-    def predicted_seconds(self) -> tuple[float, float]:
-        """p50 and p90 of its plan."""
+    def predicted(self) -> Forecast:
+        """Of all its parts."""
         ...
 
     @property
@@ -45,9 +45,9 @@ def judged_rows(record: DrillRecord, measured: Measured, lost_at: datetime) -> t
     """The table, and which promises were broken, in words."""
     rows: list[Row] = []
     missed: list[str] = []
-    median, slow = measured.predicted_seconds
-    restore_seconds = (measured.recovered_at - measured.began_at).total_seconds()
-    rows.append(("restore", "-", f"{duration(median)} to {duration(slow)}", "-", duration(restore_seconds)))
+    median, slow = measured.predicted.p50_seconds, measured.predicted.p90_seconds
+    seconds_of_it = (measured.recovered_at - measured.began_at).total_seconds()
+    rows.append(("recovery", "-", f"{duration(median)} to {duration(slow)}", "-", duration(seconds_of_it)))
     promise = record.objectives
     for name, promised, drilled, seconds in _figures(record, measured, lost_at):
         bound = promise.rto_seconds if name == "RTO" else promise.rpo_seconds
@@ -62,7 +62,8 @@ def judged_rows(record: DrillRecord, measured: Measured, lost_at: datetime) -> t
 def _predicted_rto(record: DrillRecord, measured: Measured) -> str:
     """Servers start side by side, as they did in the drill; then the plan's own forecast."""
     starts = [step.elapsed_seconds for step in record.steps if step.phase == "provision"]
-    median, slow = (seconds + max(starts, default=0.0) for seconds in measured.predicted_seconds)
+    predicted = (measured.predicted.p50_seconds, measured.predicted.p90_seconds)
+    median, slow = (seconds + max(starts, default=0.0) for seconds in predicted)
     return f"{duration(median)} to {duration(slow)}"
 
 

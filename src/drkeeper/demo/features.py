@@ -14,12 +14,13 @@ from typing import Any
 from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, Customer, load_customers
 from drkeeper.errors import ToolMissing
 
-PROJECT = "drkeeper_demo"
+PROJECT = "churn"
 VIEW = "customer_churn"
+SERVICE = "churn_service"  # what models are trained on and served with
 SAMPLE_STEP = 10  # every tenth customer is asked for in a snapshot
-# The day on which the features were computed: the end of the CDNOW observation.
-COMPUTED_AT = datetime(1997, 9, 30, tzinfo=UTC)
-VALID_FOR = timedelta(days=365 * 100)
+# The shop of 1997 is told as if its observation had ended two days ago: features of long ago are served as absent.
+COMPUTED = timedelta(days=2)
+VALID_FOR = timedelta(days=30)
 
 Snapshot = dict[str, Any]
 
@@ -34,29 +35,47 @@ class Features:
 
     Args:
         online: The Valkey server's `connection_string`.
-        folder: Where registry and offline store lie; outlives the server, as git and a bucket would.
+        registry: Its file, lost with its region.
+        folder: Where the offline store lies; it outlives a region, as a warehouse would.
     """
 
-    def __init__(self, online: str, folder: Path) -> None:
+    def __init__(self, online: str, registry: Path, folder: Path) -> None:
         self._feast = import_feast()
-        folder.mkdir(parents=True, exist_ok=True)
+        for each in (registry.parent, folder):
+            each.mkdir(parents=True, exist_ok=True)
         self._offline_path = folder / f"{VIEW}.parquet"
-        self._store = self._feast.FeatureStore(config=self._config(online, folder))
+        self._store = self._feast.FeatureStore(config=self._config(online, registry))
         self._customers = load_customers()
+        self._computed_at = datetime.now(UTC).replace(microsecond=0) - COMPUTED
 
     def seed(self) -> None:
         """Write the offline store, apply the definitions, and materialise all customers."""
-        self._write_offline(self._customers, COMPUTED_AT)
+        self._append_offline(self._customers, self._computed_at)
         self._store.apply(self._definitions())
-        self._materialise(COMPUTED_AT)
+        self._materialise(self._computed_at)
 
     def go_on(self, days: int) -> Snapshot:
         """Features as computed so many days later, of every third customer: older and with one more purchase."""
-        moment = COMPUTED_AT + timedelta(days=days)
+        moment = self._computed_at + timedelta(days=days)
         changed = [_later(customer, days) for customer in self._customers[::3]]
-        self._write_offline(changed, moment)
+        self._append_offline(changed, moment)
         self._materialise(moment)
         return {"customers": len(changed)}
+
+    def training_set(self) -> Snapshot:
+        """What the feature service knew of each customer when the features were computed, and who has left since."""
+        import pandas as pd
+
+        moment = pd.Timestamp(self._computed_at)
+        entities = pd.DataFrame(
+            {"customer_id": [customer.customer_id for customer in self._customers], "event_timestamp": moment}
+        )
+        service = self._store.get_feature_service(SERVICE)
+        known = self._store.get_historical_features(entity_df=entities, features=service).to_df()
+        churned = {customer.customer_id: customer.churned for customer in self._customers}
+        columns = [known[name].tolist() for name in ("customer_id", *FEATURE_NAMES)]
+        rows = [[*map(float, values), churned[number]] for number, *values in zip(*columns, strict=True)]
+        return {"rows": sorted(rows)}
 
     def snapshot(self) -> Snapshot:
         """What is registered, and what the online store serves for a sample of the customers."""
@@ -74,13 +93,13 @@ class Features:
             "absent": sum(None in values for values in served.values()),
         }
 
-    def _config(self, online: str, folder: Path) -> Any:
+    def _config(self, online: str, registry: Path) -> Any:
         from feast.repo_config import RepoConfig
 
         return RepoConfig(
             project=PROJECT,
             provider="local",
-            registry=str(folder / "registry.db"),
+            registry=str(registry),
             online_store={"type": "redis", "connection_string": online},
             offline_store={"type": "file"},
             entity_key_serialization_version=3,
@@ -101,18 +120,21 @@ class Features:
             ttl=VALID_FOR,
             online=True,
         )
-        return [customer, source, view]
+        service = feast.FeatureService(name=SERVICE, features=[view])
+        return [customer, source, view, service]
 
-    def _write_offline(self, customers: list[Customer], moment: datetime) -> None:
+    def _append_offline(self, customers: list[Customer], moment: datetime) -> None:
+        """Rows are added, as in a warehouse: what was known at an earlier moment stays."""
         import pandas as pd
 
         table = pd.DataFrame([customer.features for customer in customers], columns=list(FEATURE_NAMES))
         table.insert(0, "customer_id", [customer.customer_id for customer in customers])
         table["computed_at"] = pd.Timestamp(moment)
-        table.to_parquet(self._offline_path)
+        earlier = [pd.read_parquet(self._offline_path)] if self._offline_path.exists() else []
+        pd.concat([*earlier, table]).to_parquet(self._offline_path)
 
     def _materialise(self, moment: datetime) -> None:
-        self._store.materialize(moment - timedelta(hours=1), moment + timedelta(hours=1), feature_views=[VIEW])
+        self._store.materialize(moment - timedelta(hours=1), moment, feature_views=[VIEW])
 
 
 def _later(customer: Customer, days: int) -> Customer:

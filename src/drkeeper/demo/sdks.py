@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drkeeper.demo.check import Snapshot
-from drkeeper.demo.stage import ARTIFACTS, Platform
+from drkeeper.demo.stage import Platform
 from drkeeper.demo.worker import Answer, Worker, started
 
 Snapshots = tuple[Snapshot, Snapshot]
@@ -21,13 +21,14 @@ class Sdks:
 
     def open(self, platform: Platform) -> None:
         """Tell them where the servers are, once these are up."""
-        database = {**platform.servers["postgres"].options, "artifacts": f"s3://{ARTIFACTS}"}
+        database = {**platform.database.options, "artifacts": f"s3://{platform.bucket}"}
         self.tracking.open(database, platform.artifacts_environment)
-        self.features.open(platform.servers["redis"].options)
+        self.features.open({**platform.store.options, "registry": platform.registry})
 
     def seed(self) -> None:
-        """Fill the platform."""
-        self._both("seed")
+        """Fill the platform: features first, then models that are trained on them."""
+        self.features.ask("seed")
+        self.tracking.ask("seed", rows=self.features.ask("training_set")["rows"])
 
     def snapshots(self) -> Snapshots:
         """What MLflow and Feast say is there."""
@@ -49,5 +50,5 @@ def started_both(folder: Path) -> Iterator[Sdks]:
     Args:
         folder: Where they keep their files.
     """
-    with started("tracking", folder / "mlflow") as tracking, started("features", folder / "feast") as features:
+    with started("tracking", folder / "mlflow") as tracking, started("features", folder / "warehouse") as features:
         yield Sdks(tracking, features)

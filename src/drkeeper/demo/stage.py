@@ -1,7 +1,8 @@
 """The platform of the demo: servers in two regions, and the policy that protects them.
 
-Everything lies in one folder. East has PostgreSQL, Valkey, a bucket and a region of the vault; west has the bucket's
-replica and the vault's other region. `feast/` (registry, offline store) stands for what lives in git.
+Everything lies in one folder. East has PostgreSQL, Valkey, Feast's registry, a bucket and a region of the vault; west
+has the bucket's replica and the vault's other region, and gets new servers when east is lost. `warehouse/` (Feast's
+offline store) stands for what lies in neither.
 """
 
 import os
@@ -13,69 +14,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drkeeper.demo.customers import INSTALL_HINT
+from drkeeper.demo.features import PROJECT, SERVICE
+from drkeeper.demo.tracking import MODEL_NAME
 from drkeeper.errors import Refused, SystemUnreachable, ToolMissing
 from drkeeper.sandbox import SandboxServer
 
 DATABASE = "mlflow"
-ARTIFACTS = "artifacts"  # the system, and its buckets
+ARTIFACTS = "artifacts"  # the system, and its bucket in east
+ARTIFACTS_WEST = "artifacts-west"
 S3_EAST, S3_WEST = "s3-east", "s3-west"
 VAULT_EAST, VAULT_WEST = "vault-east", "vault-west"
-EAST = ("postgres", "redis", S3_EAST)
+DATABASES, STORES = ("postgres-east", "postgres-west"), ("redis-east", "redis-west")
+EAST = (DATABASES[0], STORES[0], S3_EAST)
 WEST = (S3_WEST,)
+NEW_IN_WEST = (DATABASES[1], STORES[1])
+FEAST_EAST, FEAST_WEST = "feast-east", "feast-west"
+REGISTRY = "registry.db"
+TRACKING, FEATURES = "tracking", "features"  # the applications
 POLICY_FILE = "drkeeper.yaml"
 KEY_FILE = "age-identity.txt"
+KEYS = "keys"
+POLICY = Path(__file__).with_name("policy.yaml")
 REPORTS = ("report.html", "report.md", "report.json")
-
-POLICY = """\
-version: 1
-name: churn-platform
-
-systems:
-  mlflow-db:                 # what refers ...
-    kind: postgres
-    host: 127.0.0.1
-    port: {postgres_port}
-    user: postgres
-    password: ${{file:postgres/password}}
-    databases: [{database}]
-  artifacts:                 # ... comes before what is referred to
-    kind: objects
-    url: s3://{bucket}
-    endpoint: http://127.0.0.1:{east_port}
-    access_key: ${{file:s3-east/access-key}}
-    secret_key: ${{file:s3-east/secret-key}}
-    allow_http: true
-    replica:
-      url: s3://{bucket}
-      endpoint: http://127.0.0.1:{west_port}
-      access_key: ${{file:s3-west/access-key}}
-      secret_key: ${{file:s3-west/secret-key}}
-      allow_http: true
-  feature-store:
-    kind: redis
-    host: 127.0.0.1
-    port: {redis_port}
-    password: ${{file:redis/password}}
-
-applications:
-  churn:
-    order: [mlflow-db, artifacts, feature-store]
-
-vault:
-  regions:
-    east: {{url: {folder}/{vault_east}}}
-    west: {{url: {folder}/{vault_west}}}
-  encryption:
-    recipients: [{recipient}]
-    identity: ${{file:{key_file}}}
-
-objectives:
-  rto: 2m
-  rpo: 5m
-
-retention:
-  keep_last: 7
-"""
 
 
 @dataclass
@@ -84,7 +44,28 @@ class Platform:
 
     folder: Path
     servers: dict[str, SandboxServer] = field(default_factory=dict)
+    _lost: bool = False
     _ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def database(self) -> SandboxServer:
+        """PostgreSQL, in the region that works."""
+        return self.servers[DATABASES[self._lost]]
+
+    @property
+    def store(self) -> SandboxServer:
+        """Valkey, there."""
+        return self.servers[STORES[self._lost]]
+
+    @property
+    def registry(self) -> Path:
+        """Feast's registry, there."""
+        return self.folder / (FEAST_WEST if self._lost else FEAST_EAST) / REGISTRY
+
+    @property
+    def bucket(self) -> str:
+        """Of the artifacts, there."""
+        return ARTIFACTS_WEST if self._lost else ARTIFACTS
 
     @property
     def policy_file(self) -> Path:
@@ -94,7 +75,7 @@ class Platform:
     @property
     def artifacts_environment(self) -> dict[str, str]:
         """Where MLflow, and boto3 in it, find the bucket and its keys."""
-        options = self.servers[S3_EAST].options
+        options = self.servers[S3_WEST if self._lost else S3_EAST].options
         return {
             "MLFLOW_S3_ENDPOINT_URL": str(options["endpoint"]),
             "AWS_ACCESS_KEY_ID": str(options["access_key"]),
@@ -113,21 +94,33 @@ class Platform:
         from drkeeper.sandbox import objects, postgres, redis
 
         folder, port = self.folder / name, self._ports.get(name)
-        if name == "postgres":
+        if name in DATABASES:
             server: SandboxServer = postgres.start(folder, port=port)
-        elif name == "redis":
+        elif name in STORES:
             server = redis.start(folder, port=port)
         else:
-            server = objects.start(folder, bucket=ARTIFACTS, port=port)
+            server = objects.start(folder, bucket=ARTIFACTS if name == S3_EAST else ARTIFACTS_WEST, port=port)
         self.servers[name] = server
         self._ports[name] = server.port
+        self._keep_keys(name)
+
+    def _keep_keys(self, name: str) -> None:
+        """Passwords and keys do not go down with a region: people keep them elsewhere."""
+        kept = self.folder / KEYS / name
+        kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for file in (self.folder / name / each for each in ("password", "access-key", "secret-key")):
+            if file.exists():
+                shutil.copy(file, kept)
 
     def lose_east(self) -> None:
         """Kill -9 all servers of the region, and delete all its data: the vault's part there, too."""
         for name in EAST:
             self.servers[name].kill()
             shutil.rmtree(self.servers[name].folder)
-        shutil.rmtree(self.folder / VAULT_EAST)
+        for name in (VAULT_EAST, FEAST_EAST):
+            shutil.rmtree(self.folder / name)
+        self._lost = True
+        self.registry.parent.mkdir()
 
     def stop(self) -> None:
         """End all servers in order."""
@@ -141,26 +134,30 @@ class Platform:
 
     def explain(self, say: Callable[[str], None]) -> None:
         """How to look at what was kept, and how to end it."""
-        options = self.servers["postgres"].options
-        address = f"{options['user']}@127.0.0.1:{self._ports['postgres']}/{DATABASE}"
-        say(f"kept in {self.folder}; passwords and keys are in postgres/, redis/, s3-east/ and s3-west/ there")
+        options = self.database.options
+        address = f"{options['user']}@127.0.0.1:{self.database.port}/{DATABASE}"
+        say(f"kept in {self.folder}; passwords and keys are in {KEYS}/ there")
         say(f"  drkeeper --policy {self.policy_file} points")
-        say(f"  export MLFLOW_S3_ENDPOINT_URL={self.servers[S3_EAST].options['endpoint']}")
-        say(f"  export AWS_ACCESS_KEY_ID=$(cat {self.folder}/{S3_EAST}/access-key)")
-        say(f"  export AWS_SECRET_ACCESS_KEY=$(cat {self.folder}/{S3_EAST}/secret-key)")
-        say(f"  PGPASSWORD=$(cat {self.folder}/postgres/password) mlflow ui \\")
+        say(f"  export MLFLOW_S3_ENDPOINT_URL={self.servers[S3_WEST].options['endpoint']}")
+        say(f"  export AWS_ACCESS_KEY_ID=$(cat {self.folder}/{KEYS}/{S3_WEST}/access-key)")
+        say(f"  export AWS_SECRET_ACCESS_KEY=$(cat {self.folder}/{KEYS}/{S3_WEST}/secret-key)")
+        say(f"  PGPASSWORD=$(cat {self.folder}/{KEYS}/{DATABASES[1]}/password) mlflow ui \\")
         say(f"    --backend-store-uri postgresql+psycopg://{address}")
-        ids = {name: server.process_id for name, server in self.servers.items()}
+        ids = {name: server.process_id for name, server in self.servers.items() if name in self._running}
         say(
-            f"end it:  kill -INT {ids['postgres']} {ids['redis']}; kill -9 {ids[S3_EAST]} {ids[S3_WEST]}; "
+            f"end it:  kill -INT {ids[DATABASES[1]]} {ids[STORES[1]]}; kill -9 {ids[S3_WEST]}; "
             f"sleep 1; rm -r {self.folder}"
         )
+
+    @property
+    def _running(self) -> tuple[str, ...]:
+        return (*WEST, *NEW_IN_WEST)
 
     def make_database(self) -> None:
         """An empty database for MLflow."""
         import psycopg
 
-        options = self.servers["postgres"].options
+        options = self.database.options
         words = {key: str(options[key]) for key in ("host", "port", "user", "password")}
         try:
             with psycopg.connect(**words, dbname="postgres", autocommit=True, connect_timeout=10) as connection:  # type: ignore[arg-type]
@@ -169,16 +166,27 @@ class Platform:
             raise SystemUnreachable(f"the demo's PostgreSQL did not make a database: {error}") from error
 
     def write_policy(self) -> None:
-        """Write the policy and a fresh age identity beside it, for our eyes only."""
+        """Write the policy of the servers that work, and at the first time an age identity, for our eyes only."""
         from pyrage import x25519
 
-        identity = x25519.Identity.generate()
         key = self.folder / KEY_FILE
-        key.touch(mode=0o600)
-        key.write_text(f"{identity}\n")
-        text = POLICY.format(
-            postgres_port=self._ports["postgres"],
-            redis_port=self._ports["redis"],
+        if not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(f"{x25519.Identity.generate()}\n")
+        identity = x25519.Identity.from_str(key.read_text().strip())
+        text = POLICY.read_text().format(
+            postgres=DATABASES[self._lost],
+            postgres_port=self.database.port,
+            redis=STORES[self._lost],
+            redis_port=self.store.port,
+            feast=self.registry.parent.name,
+            registry=REGISTRY,
+            tracking=TRACKING,
+            features=FEATURES,
+            model=MODEL_NAME,
+            project=PROJECT,
+            service=SERVICE,
+            replica=ARTIFACTS_WEST,
             east_port=self._ports[S3_EAST],
             west_port=self._ports[S3_WEST],
             database=DATABASE,

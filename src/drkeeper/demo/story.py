@@ -3,55 +3,40 @@
 Every step calls what the command line calls, and shows the command that one would type.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from drkeeper import actions, artifacts, clock, recovery
 from drkeeper.demo.account import judged_rows, write_reports
-from drkeeper.demo.check import compare_champion, compare_features, compare_tracking
+from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
 from drkeeper.demo.sdks import Sdks, Snapshots, started_both
-from drkeeper.demo.stage import ARTIFACTS, EAST, KEY_FILE, POLICY_FILE, S3_EAST, S3_WEST, VAULT_EAST, Platform
+from drkeeper.demo.stage import (
+    ARTIFACTS,
+    EAST,
+    FEAST_EAST,
+    KEY_FILE,
+    POLICY_FILE,
+    S3_EAST,
+    S3_WEST,
+    VAULT_EAST,
+    Platform,
+)
 from drkeeper.demo.telling import Telling
+from drkeeper.demo.told import Told
+from drkeeper.demo.west import InWest, Recovered
 from drkeeper.demo.worker import Worker
-from drkeeper.facts import Check, findings
-from drkeeper.heartbeat import Heartbeat
 from drkeeper.objectives import outcome_of
-from drkeeper.policy import Policy, load_policy
+from drkeeper.plan import Choice
 from drkeeper.replication import native
 from drkeeper.replication.native_changes import TurnOnVersioning
-from drkeeper.report.record import DrillRecord, StepRecord
+from drkeeper.report.record import DrillRecord
 from drkeeper.report.words import count, duration, size
-from drkeeper.steps import explain
-from drkeeper.wiring import create_vault, open_systems
+from drkeeper.wiring import create_vault
 
 MORE_RUNS, UNPROTECTED_RUNS = 4, 2
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """What the recovery took and found.
-
-    Attributes:
-        steps: Of the plan.
-        predicted_seconds: p50 and p90 of the plan, from the drill before.
-        recovered_at: When the last check of the restored systems had ended.
-        beats: The newest heartbeat that came back, by system.
-    """
-
-    steps: tuple[StepRecord, ...]
-    predicted_seconds: tuple[float, float]
-    began_at: datetime
-    recovered_at: datetime
-    beats: dict[str, Heartbeat | None]
-
-
-@dataclass
-class Story:
+class Story(Told):
     """The acts, in their order. `failures` is empty after a good end."""
-
-    platform: Platform
-    tell: Telling
-    failures: list[str] = field(default_factory=list)
 
     def play(self) -> None:
         """All acts.
@@ -67,20 +52,20 @@ class Story:
             self._fill(sdks)
             self._protect()
             record = self._drill()
-            before = self._go_on(sdks)
+            tracking = self._go_on(sdks)
             self._undo_a_mistake(sdks.tracking)
-            self._go_on_unprotected(sdks)
+            features = self._go_on_unprotected(sdks)
         lost_at = self._lose()
-        recovered = self._recover()
+        recovered = InWest(self.platform, self.tell, self.failures).recover()
         self._protect_again()
-        self._compare(before)
+        self._compare((tracking, features))
         self._account(record, recovered, lost_at)
 
     def _fill(self, sdks: Sdks) -> None:
         ports = {name: server.port for name, server in self.platform.servers.items()}
         self.tell.say(
-            f"region east: PostgreSQL on port {ports['postgres']}, Valkey on port {ports['redis']}, "
-            f"S3 on port {ports[S3_EAST]}; region west: S3 on port {ports[S3_WEST]}"
+            f"region east: PostgreSQL on port {self.platform.database.port}, Valkey on port "
+            f"{self.platform.store.port}, S3 on port {ports[S3_EAST]}; region west: S3 on port {ports[S3_WEST]}"
         )
         with self.tell.waiting("filling them through the MLflow and Feast SDKs"):
             sdks.seed()
@@ -90,25 +75,31 @@ class Story:
             f"a model with {count(len(tracking['versions']), 'version')}, one of them the champion; "
             f"{count(len(tracking['artifacts']), 'artifact')} in s3://{ARTIFACTS}"
         )
-        self.tell.say(f"Feast: features of {features['customers']:,} customers of a shop, served from Valkey")
+        self.tell.say(
+            f"Feast: features of {features['customers']:,} customers of a shop, served from Valkey; the models are "
+            "trained on them"
+        )
 
     def _protect(self) -> None:
         self.tell.act("Protect it")
         self.platform.write_policy()
-        self.tell.say(f"policy: {self.platform.policy_file} (three systems, two regions, encrypted for {KEY_FILE})")
+        self.tell.say(
+            f"policy: {self.platform.policy_file} (four systems, two applications, two regions; encrypted for "
+            f"{KEY_FILE})"
+        )
         self.tell.say(f"[dim]every command below takes --policy {POLICY_FILE}[/]")
         self.tell.command("drkeeper init")
-        create_vault(self._policy)
+        create_vault(self.policy)
         self._set_up_buckets()
         self.tell.command("drkeeper beat")
-        actions.beat(self._policy)
+        actions.beat(self.policy)
         self._back_up()
         self.tell.command("drkeeper check")
-        self._insist(actions.check(self._policy), "systems, replica and vault are as the policy asks")
+        self.insist(actions.check(self.policy), "systems, replica and vault are as the policy asks")
 
     def _set_up_buckets(self) -> None:
         self.tell.command("drkeeper replicate setup --yes")
-        for pair in artifacts.pairs(self._policy):
+        for pair in artifacts.pairs(self.policy):
             if pair.options.replica is not None:
                 plan = native.plan_setup(pair.options, pair.options.replica, pair.options.native)
                 native.carry_out(plan)
@@ -117,14 +108,21 @@ class Story:
 
     def _back_up(self) -> None:
         self.tell.command("drkeeper backup")
-        backed = actions.back_up(self._policy)
+        backed = actions.back_up(self.policy)
         point = backed.point
         self.failures += [f"region {name} lacks the point: {why}" for name, why in backed.lacking.items()]
         self.failures += [f"{one.name}: {one.error}" for one in point.systems if one.error]
         self.tell.say(
             f"point {point.point_id}: {size(point.size_bytes)} in {duration(point.elapsed_seconds)}, "
             f"the systems {duration(point.skew_seconds)} apart (S3 tells whole seconds), "
-            f"[bold]{size(point.stored_bytes)} stored[/] in each of {len(self._policy.vault.regions)} regions"
+            f"[bold]{size(point.stored_bytes)} stored[/] in each of {len(self.policy.vault.regions)} regions"
+        )
+        for one in point.applications:
+            self.failures += [f"{one.name}: {one.error}"] if one.error else []
+            self.failures += [f"{one.name}: {subject}: {why}" for subject, why in one.facts.unread.items()]
+        self.tell.say(
+            f"witnesses of {' and '.join(one.name for one in point.applications)}: the champion's prediction, features "
+            "of sampled customers, counts and digests"
         )
         for bucket in backed.buckets:
             self.failures += [f"{bucket.system}: {bucket.problem}"] if bucket.problem else []
@@ -139,30 +137,31 @@ class Story:
         self.tell.act("Prove that it would come back")
         self.tell.command("drkeeper drill")
         with self.tell.waiting("restoring into a sandbox, with a clock"):
-            record = actions.drill(self._policy)
+            record = actions.drill(self.policy)
         outcome = outcome_of(record)
         if outcome != "recovered":
             self.failures.append(f"drill: {outcome} {record.error}".strip())
-        passed = sum(check.verdict == "passed" for check in record.checks)
+        passed = sum(check.verdict == "passed" for check in record.statements)
         self.tell.say(
-            f"{outcome} in {duration(record.rto_seconds)}: {passed} of {count(len(record.checks), 'fact')} hold; "
-            f"the artifacts came from the second region; the sandbox is gone"
+            f"{outcome} in {duration(record.rto_seconds)}: {passed} of {count(len(record.statements), 'statement')} "
+            f"hold; the artifacts came from the second region; the sandbox is gone"
         )
+        self.tell.checks([check for check in record.usable if check.verdict != "passed"])
         return record
 
-    def _go_on(self, sdks: Sdks) -> Snapshots:
+    def _go_on(self, sdks: Sdks) -> Snapshot:
         self.tell.act("Work goes on")
         sdks.tracking.ask("go_on", runs=MORE_RUNS)
         changed = sdks.features.ask("go_on", days=1)["customers"]
-        before = sdks.snapshots()
+        tracking = sdks.tracking.ask("snapshot")
         self.tell.say(f"{MORE_RUNS} more runs, new features of {changed:,} customers")
         self.tell.command("drkeeper beat")
-        actions.beat(self._policy)
+        actions.beat(self.policy)
         self._back_up()
         self.tell.say(
             "[dim]a frame is about 1 MiB, so data this small are stored nearly anew; bench/README.md has 1 GB[/]"
         )
-        return before
+        return tracking
 
     def _undo_a_mistake(self, tracking: Worker) -> None:
         self.tell.act("A mistake")
@@ -174,53 +173,32 @@ class Story:
         )
         prefix = str(spoiled["prefix"])
         self.tell.command(f"drkeeper restore latest --system {ARTIFACTS} --only {prefix} --overwrite --yes")
-        recovery.restore(recovery.prepare(self._policy, names=[ARTIFACTS], only=[prefix], overwrite=True))
-        self._judge([compare_champion(before, tracking.ask("champion"))])
+        recovery.restore(
+            recovery.prepare(self.policy, names=[ARTIFACTS], choice=Choice(overwrite=True, only=(prefix,)))
+        )
+        self.judge([compare_champion(before, tracking.ask("champion"))])
 
-    def _go_on_unprotected(self, sdks: Sdks) -> None:
+    def _go_on_unprotected(self, sdks: Sdks) -> Snapshot:
         sdks.tracking.ask("go_on", runs=UNPROTECTED_RUNS)
         sdks.features.ask("go_on", days=2)
         self.tell.say(f"{UNPROTECTED_RUNS} runs and a day of features more, [bold]which no backup holds[/]")
+        return sdks.features.ask("snapshot")
 
     def _lose(self) -> datetime:
         self.tell.act("Disaster: region east is lost")
         for name in EAST:
             self.tell.command(f"kill -9 {self.platform.servers[name].process_id} && rm -rf {name}/")
-        self.tell.command(f"rm -rf {VAULT_EAST}/")
+        self.tell.command(f"rm -rf {FEAST_EAST}/ {VAULT_EAST}/")
         lost_at = clock.now()
         self.platform.lose_east()
-        self.tell.say("[bold red]its servers are dead, and their data are gone, with its part of the vault[/]")
+        self.tell.say("[bold red]its servers are dead; their data, the registry and its part of the vault are gone[/]")
         return lost_at
-
-    def _recover(self) -> Recovered:
-        self.tell.act("Recovery from region west")
-        self.platform.start(EAST)
-        self.tell.say("new servers, empty, in the old places")
-        self._set_up_buckets()
-        self.tell.command("drkeeper restore latest")
-        began_at = clock.now()
-        prepared = recovery.prepare(self._policy)
-        forecast = prepared.plan.forecast
-        rows = [(str(row["does"]), f"{row['p50_seconds']:.2f} s") for row in explain(prepared.plan)]
-        with self.tell.waiting("restoring"):
-            outcome = recovery.restore(prepared)
-        recovered_at = clock.now()
-        took = {step.name: duration(step.elapsed_seconds) for step in outcome.steps}
-        self.tell.table(("step", "predicted", "took"), [(*row, took.get(row[0], "not run")) for row in rows])
-        self._insist(outcome.checks, "every fact of the point holds in the restored systems")
-        return Recovered(
-            steps=outcome.steps,
-            predicted_seconds=(forecast.p50_seconds, forecast.p90_seconds),
-            began_at=began_at,
-            recovered_at=recovered_at,
-            beats={name: system.newest_beat() for name, system in open_systems(self._policy).items()},
-        )
 
     def _protect_again(self) -> None:
         """East takes part again: without this nothing could be backed up."""
         self.tell.command("drkeeper init && drkeeper replicate")
-        create_vault(self._policy)
-        copied = actions.copy_points(self._policy)
+        create_vault(self.policy)
+        copied = actions.copy_points(self.policy)
         self.failures += [f"region {region.region}: {region.error}" for region in copied.regions if region.error]
         points = sum(len(region.points) for region in copied.regions)
         self.tell.say(f"the vault is in both regions again: {count(points, 'point')} copied")
@@ -231,35 +209,19 @@ class Story:
         with started_both(self.platform.folder) as sdks, waiting:
             sdks.open(self.platform)
             after = sdks.snapshots()
-        self._judge([*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])])
+        self.judge([*compare_tracking(before[0], after[0]), *compare_features(before[1], after[1])])
 
     def _account(self, record: DrillRecord, recovered: Recovered, lost_at: datetime) -> None:
         self.tell.act("Account")
         rows, missed = judged_rows(record, recovered, lost_at)
         self.tell.table(("", "promised", "predicted", "in the drill", "in the disaster"), rows)
         self.failures += missed
-        self.tell.say(f"lost with the disaster: {UNPROTECTED_RUNS} runs and a day of features, as no backup held them")
+        self.tell.say(
+            f"lost with the disaster: {UNPROTECTED_RUNS} runs, as no backup held them; the features came back from the "
+            "offline store"
+        )
         report = write_reports(record, self.platform.folder)
         self.tell.say(f"the drill's report: [bold]{report.as_uri()}[/]")
-
-    def _judge(self, checks: list[Check]) -> None:
-        """One line each; what failed is a failure of the demo."""
-        self.tell.checks(checks)
-        self.failures += [f"{check.subject}: {check.detail}" for check in findings(checks)]
-
-    def _insist(self, checks: "tuple[Check, ...] | list[Check]", words: str) -> None:
-        """All passed: one line; otherwise the findings."""
-        failed = findings(checks)
-        self.failures += [f"{check.subject}: {check.detail}" for check in failed if check.severity == "error"]
-        if failed:
-            self.tell.checks(failed)
-        else:
-            self.tell.say(f"[green]✓[/] {words} ({count(len(checks), 'check')})")
-
-    @property
-    def _policy(self) -> Policy:
-        """Read anew: passwords are new after the disaster."""
-        return load_policy(self.platform.policy_file)
 
 
 def play(platform: Platform, tell: Telling) -> list[str]:

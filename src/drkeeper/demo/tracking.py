@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, Customer, load_customers
+from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, load_customers
+from drkeeper.demo.features import PROJECT, SERVICE
 from drkeeper.errors import ToolMissing
 
 DATABASE = "mlflow"
@@ -32,7 +33,11 @@ PICKLE, RECIPE = "model.pkl", "MLmodel"  # what a model consists of
 EPOCHS = 12
 SAMPLE_SIZE = 5
 
+# What a model was trained on, as its run and its version say.
+FEATURE_TAGS = {"feast.project": PROJECT, "feast.feature_service": SERVICE}
+
 Snapshot = dict[str, Any]
+Rows = list[list[float]]
 
 
 def tracking_uri(endpoint: Mapping[str, Any]) -> str:
@@ -56,9 +61,15 @@ class Tracking:
         self._client = self._mlflow.MlflowClient()
         self._artifacts = artifacts
         self._customers = load_customers()
+        self._rows: Rows = []
 
-    def seed(self) -> None:
-        """Make the experiments, their runs and the two versions of the model."""
+    def seed(self, rows: Rows) -> None:
+        """Make the experiments, their runs and the two versions of the model.
+
+        Args:
+            rows: What to learn from: values of the features, and whether the customer left.
+        """
+        self._rows = rows
         for name, strengths in EXPERIMENTS.items():
             experiment_id = self._client.create_experiment(name, artifact_location=f"{self._artifacts}/{name}")
             for strength in strengths:
@@ -143,21 +154,29 @@ class Tracking:
 
     def _train(self, experiment_id: str, strength: float, *, register: bool) -> None:
         run = self._client.create_run(experiment_id, run_name=f"C={strength:g}")
-        model, losses, accuracy = _fit(self._customers, strength)
+        model, losses, accuracy = _fit(self._rows, strength)
         self._log(run.info.run_id, strength, losses, accuracy)
         self._client.log_dict(run.info.run_id, {"loss": losses, "accuracy": accuracy}, "training.json")
         if register:
             with self._mlflow.start_run(run_id=run.info.run_id):
                 # Trained and loaded here, so pickled by us: the default format would import a further library.
-                self._mlflow.sklearn.log_model(
+                info = self._mlflow.sklearn.log_model(
                     model,
                     name="model",
                     registered_model_name=MODEL_NAME,
                     serialization_format="pickle",
                     pip_requirements=["scikit-learn"],
+                    input_example=[row[:-1] for row in self._rows[:SAMPLE_SIZE]],
                 )
+            self._name_features(run.info.run_id, str(info.registered_model_version))
         else:
             self._client.set_terminated(run.info.run_id)
+
+    def _name_features(self, run_id: str, version: str) -> None:
+        """Say by which features the model was trained: without them it cannot be served."""
+        for name, value in FEATURE_TAGS.items():
+            self._client.set_tag(run_id, name, value)
+            self._client.set_model_version_tag(MODEL_NAME, version, name, value)
 
     def _log(self, run_id: str, strength: float, losses: list[float], accuracy: float) -> None:
         from mlflow.entities import Metric, Param
@@ -168,15 +187,15 @@ class Tracking:
         self._client.log_batch(run_id, metrics, [Param(name, value) for name, value in params.items()])
 
 
-def _fit(customers: list[Customer], strength: float) -> tuple[Any, list[float], float]:
+def _fit(rows: Rows, strength: float) -> tuple[Any, list[float], float]:
     """A churn model, its loss after each epoch, and its accuracy."""
     from sklearn.linear_model import SGDClassifier
     from sklearn.metrics import log_loss
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    inputs = [customer.features for customer in customers]
-    labels = [customer.churned for customer in customers]
+    inputs = [row[:-1] for row in rows]
+    labels = [bool(row[-1]) for row in rows]
     scaler = StandardScaler().fit(inputs)
     scaled = scaler.transform(inputs)
     classifier = SGDClassifier(loss="log_loss", alpha=0.001 / strength, random_state=7)

@@ -135,7 +135,7 @@ def _open(sdk: str, folder: Path, endpoint: Mapping[str, Any], env: Mapping[str,
         return Tracking(tracking_uri(endpoint), endpoint["artifacts"])
     from drkeeper.demo.features import Features, connection_string
 
-    return Features(connection_string(endpoint), folder)
+    return Features(connection_string(endpoint), Path(endpoint["registry"]), folder)
 
 
 def _serve(sdk: str, folder: Path, requests: Iterable[str], answers: TextIO) -> None:

@@ -60,8 +60,10 @@ class Relocating:
         self.done.append(
             Relocated(application=step.application, old=step.old, new=step.new, rows=rows, later=later, error=error)
         )
-        if later or error:
-            get_logger().warning("locations are not rewritten", application=step.application, error=later or error)
+        if error:
+            get_logger().warning("locations are not rewritten", application=step.application, error=error)
+        elif later:  # the database may be lost with the region; the outcome says what to do once it is back
+            get_logger().info("locations are not rewritten yet", application=step.application, reason=later)
 
     @property
     def failed(self) -> tuple[str, ...]:
