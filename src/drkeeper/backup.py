@@ -7,7 +7,7 @@ makes the point partial; a vault or a lease that fails ends the whole backup, an
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -43,7 +43,7 @@ class Source:
 
     Attributes:
         rate_bytes_per_second: The cap on its bandwidth.
-        guard: Held while it is frozen, and not while its bytes come in: its writers wait for that moment alone.
+        guard: Held until it is frozen, and not while its bytes come in: its writers wait for that moment alone.
     """
 
     system: System
@@ -55,7 +55,9 @@ class Source:
 class _Opened:
     """A source on its way: frozen, or failed with an error."""
 
+    name: str
     source: Source
+    turn: ExitStack = field(default_factory=ExitStack)
     frozen: Frozen | None = None
     as_of: datetime | None = None
     started: float = field(default_factory=clock.monotonic_seconds)
@@ -94,7 +96,7 @@ def take_point(
     stop = stop or threading.Event()
     started_at, started = clock.now(), clock.monotonic_seconds()
     with ExitStack() as stack, stopped_by(stop):
-        opened = [_freeze(name, source, stack) for name, source in sources.items()]
+        opened = _freeze_all(sources, stack)
         sink = _Sink(writer=writer, progress=progress or Silent(), stop=stop)
         views = {name: one.frozen for name, one in zip(sources, opened, strict=True) if one.frozen is not None}
         records, applications = _capture_all(opened, sink, lambda: tuple(witness(views)))
@@ -135,19 +137,37 @@ class _Sink:
         return StreamRecord(name=stream.name, ref=ref, stored_bytes=stored_bytes, restore_hint=stream.restore_hint)
 
 
-def _freeze(name: str, source: Source, stack: ExitStack) -> _Opened:
-    opened = _Opened(source=source)
+def _freeze_all(sources: Mapping[str, Source], stack: ExitStack) -> list[_Opened]:
+    """In order, when all turns have come: a writer that is waited for in between would leave the moments far apart."""
+    opened = [_Opened(name, source) for name, source in sources.items()]
+    with ExitStack() as turns:
+        for one in opened:
+            turns.push(one.turn)
+            with _at_its_own_cost(one):
+                one.turn.enter_context(one.source.guard())
+        for one in opened:
+            if not one.error:
+                _freeze(one, stack)
+    return opened
+
+
+def _freeze(one: _Opened, stack: ExitStack) -> None:
+    one.started = clock.monotonic_seconds()
+    with _at_its_own_cost(one):
+        with one.turn:
+            frozen = stack.enter_context(one.source.system.freeze())
+        one.frozen, one.as_of = frozen, frozen.as_of
+
+
+@contextmanager
+def _at_its_own_cost(one: _Opened) -> Iterator[None]:
     try:
-        context: AbstractContextManager[Frozen] = source.system.freeze()
-        with source.guard():
-            frozen = stack.enter_context(context)
-        opened.frozen, opened.as_of = frozen, frozen.as_of
+        yield
     except Interrupted:
         raise
     except Exception as error:  # noqa: BLE001 - one system's failure must not cost the others their point
-        opened.error = _one_line(error)
-        get_logger().error("system failed", system=name, step="freeze", error=opened.error)
-    return opened
+        one.error = _one_line(error)
+        get_logger().error("system failed", system=one.name, step="freeze", error=one.error)
 
 
 def _capture_all(
