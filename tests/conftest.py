@@ -10,6 +10,7 @@ import pytest
 LONG_FILES = (
     "spine/test_crashes.py",
     "spine/test_cluster.py",
+    "consistency/test_under_load.py",
     "spine/test_flow.py",
     "test_demo.py",
     "kubernetes_system/test_kubeflow.py",
