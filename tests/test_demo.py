@@ -66,7 +66,12 @@ def test_the_demo_brings_everything_back_and_leaves_its_reports_only(tmp_path: P
     assert "kill -9" in result.stdout
     assert "copied to the second region" in result.stdout
     assert "rm -rf s3-east/" in result.stdout
-    assert "rm -rf vault-east/" in result.stdout
+    assert "rm -rf feast-east/ vault-east/" in result.stdout
+    assert "the champion's prediction, features of sampled customers" in result.stdout
+    assert "s3://artifacts-west is the primary bucket" in result.stdout
+    assert "locations lead to s3://artifacts-west" in result.stdout
+    assert "✓ the online store is up to date again" in result.stdout
+    assert "✓ references lead somewhere, the champion predicts as it did, features are served" in result.stdout
     assert "Everything is back." in result.stdout
     assert sorted(path.name for path in folder.iterdir()) == sorted(REPORTS)
     assert json.loads((folder / "report.json").read_text())["policy"] == "churn-platform"
