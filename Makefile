@@ -55,6 +55,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/objects.py
+	$(BIN)/python bench/consistency.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
