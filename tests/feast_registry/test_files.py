@@ -17,6 +17,7 @@ from tests.feast_registry.examples import (
     registry_at,
     restore,
 )
+from tests.feast_registry.rows import InSqlite, fill
 
 from drkeeper.errors import CaptureFailed, LoadFailed, Refused
 from drkeeper.facts import broken, compare
@@ -246,6 +247,51 @@ def _killed_before_write(number: int, system, point) -> bool:
 
         folder.write = mortal
         restore(system, point)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_while_it_tidies_up_a_switch_is_simply_done_again(system, file):
+    """Kill -9 before each file that is removed, once the restored registry is live."""
+    point, removed = capture(system), 0
+    while _killed_before_removal(removed, lambda: restore(system, point)):
+        assert file.read_bytes() == point.contents["registry.pb"]
+        registry_at(file).switch(point.record, "drtest")
+        assert sorted(path.name for path in file.parent.iterdir()) == ["registry.db"]
+        file.write_bytes(a_registry("other"))
+        removed += 1
+
+    assert removed == len(point.contents) + 1, "its streams, and the note"
+
+
+def test_a_point_of_rows_is_switched_again_in_a_file_too(file, tmp_path):
+    """A file holds no rows: that the point has some does not make what is live another registry."""
+    rows = InSqlite(tmp_path / "rows.db")
+    rows.make()
+    fill(rows, a_registry())
+    point, system = capture(registry_at(rows.url)), registry_at(file)
+    assert any(name.startswith("tables/") for name in point.contents)
+
+    assert _killed_before_removal(0, lambda: restore(system, point))
+
+    assert file.read_bytes() == point.contents["registry.pb"]
+    system.switch(point.record, "drtest")
+
+
+def _killed_before_removal(number: int, work) -> bool:
+    """Work in a child that dies before it removes its file of that number; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        unlink, counter = os.unlink, itertools.count()
+
+        def mortal(*arguments, **options):
+            if next(counter) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            unlink(*arguments, **options)
+
+        os.unlink = mortal
+        work()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     return os.WIFSIGNALED(status)

@@ -1,10 +1,14 @@
 """A registry in rows of a database: real PostgreSQL, and SQLite."""
 
 import secrets
+import shutil
+import sqlite3
 import subprocess
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from tests.feast_registry.examples import (
@@ -56,6 +60,49 @@ def store(request, tmp_path):
 @pytest.fixture
 def system(store):
     return registry_at(store.url, **store.options, lock_timeout_seconds=1)
+
+
+def test_killed_while_it_tidies_up_no_part_of_what_was_loaded_is_taken_for_the_whole(tmp_path, monkeypatch):
+    """What is left of a load was once put in place of the live rows, when `--resume` was asked for twice."""
+    store = InSqlite(tmp_path / "registry.db")
+    store.make()
+    fill(store, a_registry())
+    system = registry_at(store.url)
+    before, point = dump(store), capture(system)
+
+    class Killed(BaseException):
+        pass
+
+    def part_of_it(folder, **_):
+        if not Path(folder).exists():
+            return
+        (Path(folder) / "tables%2Ffeature_views.csv").unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", part_of_it)
+        with pytest.raises(Killed):
+            restore(system, point)
+    for _ in range(3):
+        system.switch(point.record, "drtest")
+        assert dump(store) == before
+
+
+def test_a_sqlite_that_was_analysed_is_restored(tmp_path):
+    """ANALYZE makes a table of SQLite's own, which nobody else may make."""
+    store = InSqlite(tmp_path / "registry.db")
+    store.make()
+    fill(store, a_registry())
+    system = registry_at(store.url)
+    before, point = dump(store), capture(system)
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as connection:
+        connection.execute("ANALYZE")
+        assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'sqlite_stat1'").fetchone() == (1,)
+    fill(store, a_registry("other"))
+
+    restore(system, point)
+
+    assert dump(store) == before
 
 
 def test_lost_rows_come_back_each_as_it_was(store, system):

@@ -177,6 +177,7 @@ class FeastRegistry:
         noted = shelf.get(NOTES)
         if noted is None:
             if self.recognises(record, staging):
+                shelf.clear()  # what a killed one has begun to remove
                 return
             raise LoadFailed(f"{self._options.url} holds nothing of this restore: load it first")
         content = content_of({name: shelf.get(name) or b"" for name in shelf.names() if name != NOTES})

@@ -41,8 +41,10 @@ class Content:
         return hashlib.sha256(self.registry).hexdigest()
 
     def same_as(self, other: "Content | None") -> bool:
-        """Whether both hold the same, heartbeats aside."""
-        return other is not None and self.registry == other.registry and dict(self.tables) == dict(other.tables)
+        """Whether both hold the same, heartbeats aside; of rows, as far as the other is kept as rows at all."""
+        if other is None or self.registry != other.registry:
+            return False
+        return not other.tables or dict(self.tables) == dict(other.tables)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Shelf(Protocol):
         ...
 
     def clear(self) -> None:
-        """Forget everything; nothing to forget is fine."""
+        """Forget everything; nothing to forget is fine. Killed meanwhile, no part of it is taken for the whole."""
         ...
 
 

@@ -98,8 +98,22 @@ class FolderShelf:
         return [unquote(path.name) for path in sorted(self.folder.glob("[!.]*"))]
 
     def clear(self) -> None:
-        """Forget everything."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Forget everything at once: killed at any moment, all of it is there, or nothing.
+
+        Raises:
+            SystemUnreachable: It may not be removed.
+        """
+        gone = self.folder.with_name(f"{self.folder.name}.cleared")
+        shutil.rmtree(gone, ignore_errors=True)
+        try:
+            self.folder.rename(gone)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SystemUnreachable(
+                f"{self.folder} cannot be removed: {error.strerror}", hint=f"permit it to {_who()}"
+            ) from error
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def _who() -> str:

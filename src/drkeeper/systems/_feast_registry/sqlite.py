@@ -20,6 +20,9 @@ from drkeeper.systems._feast_registry.reading import insist_whole
 from drkeeper.systems._feast_registry.sql import BEATS, insist_columns, recorded_columns, stamp_of, tables_check
 from drkeeper.systems._feast_registry.tables import ALL
 
+# Without tables of SQLite's own (of ANALYZE), which nobody may make.
+SCHEMA = r"SELECT sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"
+
 
 class SqlitePlace:
     """Feast's tables in one file; what is loaded lies in a folder beside it."""
@@ -86,7 +89,7 @@ class SqlitePlace:
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as trial, _translated(str(self._path)):
             if self._path.exists():
                 with self._opened() as connection:
-                    for (statement,) in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'table'"):
+                    for (statement,) in connection.execute(SCHEMA):
                         trial.execute(statement)
             _fill(trial, content)
 
