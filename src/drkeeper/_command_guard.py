@@ -1,10 +1,10 @@
 """Ends a command with all that it started when its time is over, or when the process that started it is gone.
 
-A program of its own, run by its path; `drkeeper.command` starts it. Its stdin is a pipe whose other end the starter
-alone has open, and through which come moments (doubles) up to which the command may run, by the clock that also runs
-while a process is stopped and the machine sleeps. A moment that is no number means that the guard is over. No word in
-time (the starter is paused, or has lost what it held) or the end of the pipe (it was killed): the command gets SIGTERM,
-and SIGKILL before that moment.
+A program of its own, run by its path; `drkeeper.command` starts it before the command. Its stdin is a pipe whose other
+end the starter alone has open, and through which come words: the command's process group, and the moment up to which it
+may run, by the clock that also runs while a process is stopped and the machine sleeps. A moment that is no number means
+that the guard is over. No word in time (the starter is paused, or has lost what it held) or the end of the pipe (it was
+killed): the command gets SIGTERM, and SIGKILL before that moment.
 """
 
 import math
@@ -16,26 +16,29 @@ import sys
 import time
 from contextlib import suppress
 
-MOMENT = struct.Struct("d")
-OVER = MOMENT.pack(math.nan)
+WORD = struct.Struct("qd")
+OVER = WORD.pack(0, math.nan)
 ENDED = 3  # our exit code where we ended the command
 POLL_SECONDS = 0.1
 
 
-def main(group: int, deadline: float, grace_seconds: float) -> int:
+def main(grace_seconds: float) -> int:
     """Wait for word, until there is none in time."""
+    group, deadline = 0, math.inf
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # these are for the command; what becomes of the starter, the pipe tells
     while now() < deadline - grace_seconds:
         if not select.select([0], [], [], POLL_SECONDS)[0]:
             continue
-        block = os.read(0, 1 << 16)  # whole moments: a pipe does not cut what is written at once
+        block = os.read(0, 1 << 16)  # whole words: a pipe does not cut what is written at once
         if not block:
             deadline = min(deadline, now() + grace_seconds)
             break
-        (deadline,) = MOMENT.unpack(block[-MOMENT.size :])
+        group, deadline = WORD.unpack(block[-WORD.size :])
         if math.isnan(deadline):
             return 0
+    if not group:
+        return 0  # the command did not start
     end_group(group, deadline)
     return ENDED
 
@@ -58,4 +61,4 @@ def now() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(float(sys.argv[1])))

@@ -69,17 +69,22 @@ def run_command(
     Raises:
         CommandUnknown, CommandUnusable: It did not start.
     """
-    with _passing_on() as known:
+    if _in_foreground():
+        # Ctrl-Z at the moment of a vfork stops the child, and us with it, and the shell never learns of either. To
+        # turn vfork off is this attribute (documentation of subprocess, "Disable use of vfork").
+        subprocess._USE_VFORK = False  # type: ignore[misc]  # noqa: SLF001
+    with _passing_on() as known, _guarded(grace_seconds) as watch:
         process = _start(argv, environment)
         try:
+            _tell(watch, process.pid, deadline())
             known(process.pid)
-            with _guarded(process.pid, deadline(), grace_seconds) as watch, _terminal(process.pid):
-                _wait(process, watch, deadline)
-                code = process.wait()
+            with _terminal(process.pid):
+                killed = _wait(process, watch, deadline)
+            code = process.wait()
         except BaseException:
             _end(process, grace_seconds)
             raise
-    return Ended(code if code >= 0 else 128 - code, overdue=watch.returncode == guard.ENDED)
+    return Ended(code if code >= 0 else 128 - code, overdue=killed or watch.returncode == guard.ENDED)
 
 
 def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -91,24 +96,36 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
         raise CommandUnusable(f"{argv[0]} cannot be run: {error.strerror}") from error
 
 
-def _wait(process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], deadline: Callable[[], float]) -> None:
-    """Until the command has ended; the guard is told meanwhile how long it may go on."""
-    assert watch.stdin is not None  # noqa: S101 - a pipe
-    ended = os.pidfd_open(process.pid)
+def _wait(process: subprocess.Popen[bytes], watch: subprocess.Popen[bytes], deadline: Callable[[], float]) -> bool:
+    """Until the command has ended; the guard is told meanwhile how long it may go on.
+
+    Where the guard itself was killed, we do the last of what it would have done; True then.
+    """
+    ended, killed = os.pidfd_open(process.pid), False
     try:
         poll = select.poll()
         poll.register(ended, select.POLLIN)
         while not poll.poll(TICK_SECONDS * 1000):
-            with suppress(BrokenPipeError):  # it is at work: it ends the command, or somebody ended it
-                watch.stdin.write(guard.MOMENT.pack(deadline()))
+            until = deadline()
+            _tell(watch, process.pid, until)
+            if until <= guard.now():
+                killed = True
+                os.killpg(process.pid, signal.SIGKILL)  # not waited for yet, so the group is there
     finally:
         os.close(ended)
+    return killed
+
+
+def _tell(watch: subprocess.Popen[bytes], group: int, deadline: float) -> None:
+    assert watch.stdin is not None  # noqa: S101 - a pipe
+    with suppress(BrokenPipeError):  # it is at work: it ends the command; or somebody ended it
+        watch.stdin.write(guard.WORD.pack(group, deadline))
 
 
 @contextmanager
-def _guarded(group: int, deadline: float, grace_seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def _guarded(grace_seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The process beside the command; it has ended, and says what it did, when the block is left."""
-    argv = [sys.executable, "-I", "-S", str(Path(guard.__file__)), str(group), repr(deadline), repr(grace_seconds)]
+    argv = [sys.executable, "-I", "-S", str(Path(guard.__file__)), repr(grace_seconds)]
     watch: subprocess.Popen[bytes] = subprocess.Popen(
         argv,
         bufsize=0,
@@ -172,10 +189,13 @@ def _terminal(group: int) -> Iterator[None]:
 
     def follow(_number: int, _frame: FrameType | None) -> None:
         with suppress(ChildProcessError):  # it has ended, and was waited for
-            if os.waitid(os.P_PID, group, os.WSTOPPED | os.WNOHANG) is not None:
+            stopped = os.waitid(os.P_PID, group, os.WSTOPPED | os.WNOHANG)
+            if stopped is None:
+                return
+            if stopped.si_status != signal.SIGTTIN or not _in_foreground():  # else it read before it had the terminal
                 os.tcsetpgrp(0, os.getpgrp())
                 os.kill(os.getpid(), signal.SIGSTOP)
-                _hand_over(group)
+            _hand_over(group)
 
     previous = {signal.SIGTTOU: signal.signal(signal.SIGTTOU, signal.SIG_IGN)}  # who gives a terminal away may take it
     previous[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, follow)

@@ -27,7 +27,7 @@ from drkeeper.errors import DrkeeperError
 from drkeeper.registry_merge import merge
 from drkeeper.registry_places import open_place
 
-ATTEMPTS = 40
+ATTEMPTS = 15
 FIRST_WAIT_SECONDS = 0.02
 LONGEST_WAIT_SECONDS = 1.0
 # Feast keeps one message, changes it and hands it back; while one thread refreshes, another may still hold the former.

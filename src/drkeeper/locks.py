@@ -35,7 +35,7 @@ class Lock:
     """A lock that we hold, or that who started us holds and ends us with. From `hold_lock`.
 
     Attributes:
-        token: Grows with each new holder. It is no less than the time in milliseconds, so that it grows too where none
+        token: Grows with each new holder. It is no less than the time in microseconds, so that it grows too where none
             of the regions answers that the former holder had (as far as clocks agree).
     """
 
@@ -159,7 +159,7 @@ def _claim(vault: Vault, name: str, claims: ExitStack, *, ttl_seconds: float, ho
         for region, store in regions.stores.items():
             if region in regions.unavailable:
                 continue
-            above = taken[-1].token if taken else int(clock.now().timestamp() * 1000)
+            above = taken[-1].token if taken else int(clock.now().timestamp() * 1_000_000)
             try:
                 claim = hold(store, f"{PREFIX}{name}", ttl_seconds=ttl_seconds, holder=holder, token_above=above)
                 taken.append(stack.enter_context(claim))

@@ -69,6 +69,27 @@ class Writer:
         """The second half."""
         self.store.registry.commit()
 
+    def struck_by(self, fault):
+        """From now on something is wrong with each write; `strikes` says how often."""
+        place = self.store.registry._registry_store._place
+        replace, self.hits = place.replace, 0
+
+        def strike(data, tag):
+            self.hits += 1
+            if fault == "answers are lost":
+                replace(data, tag)
+
+        place.replace = strike
+
+    def strikes(self):
+        return self.hits
+
+    def note(self, key, value):
+        self.store.registry.set_project_metadata(PROJECT, key, value)
+
+    def noted(self, key):
+        return self.store.registry.get_project_metadata(PROJECT, key)
+
     def refresh(self):
         self.store.registry.refresh(PROJECT)
 

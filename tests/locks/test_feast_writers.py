@@ -203,6 +203,49 @@ def test_a_view_that_both_changed_differently_is_named_and_nothing_is_written(wr
     assert views(first) == ["orders", "visits"], "and after reading anew it goes on"
 
 
+def test_a_write_whose_answer_was_lost_is_known_again_and_not_written_twice(writers, swapping):
+    first, second = writers(swapping)
+    first.ask("apply", ["visits"])
+    first.ask("struck_by", fault="answers are lost")
+    first.ask("change", "orders")
+    first.ask("commit")
+    assert first.ask("strikes") == 1
+    assert views(second) == ["orders", "visits"]
+
+
+def test_a_writer_that_never_comes_to_its_turn_says_so(writers, tmp_path):
+    first, second = writers({"registry_store_type": SWAPPING, "path": str(tmp_path / "registry.db")})
+    first.ask("apply", ["visits"])
+    first.ask("struck_by", fault="others are faster")
+    first.ask("change", "orders")
+    with pytest.raises(RuntimeError, match=r"RegistryContended: .* was changed by others 15 times"):
+        first.ask("commit")
+    assert first.ask("strikes") == 15
+    assert views(second) == ["visits"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no registry at all"])
+def test_a_registry_that_is_none_is_refused_and_left_as_it_is(writers, tmp_path, damage):
+    file = tmp_path / "registry.db"
+    file.write_bytes(damage)
+    first, _ = writers({"registry_store_type": SWAPPING, "path": str(file)})
+    with pytest.raises(RuntimeError, match=f"RegistryDamaged: .* holds {len(damage)} bytes"):
+        first.ask("apply", ["orders"])
+    assert file.read_bytes() == damage
+
+
+def test_metadata_of_a_project_takes_nothing_from_what_feast_goes_on_with(writers, swapping):
+    first, second = writers(swapping)
+    first.ask("apply", ["orders"])
+    second.ask("refresh")
+    first.ask("apply", ["visits"])
+    second.ask("note", key="owner", value="Ada")  # reads the registry anew, with the other view in it
+    second.ask("change", "spending")
+    second.ask("commit")
+    assert views(first) == ["orders", "spending", "visits"]
+    assert first.ask("noted", key="owner") == "Ada"
+
+
 DEFINITIONS = """
     from datetime import timedelta
     from feast import Entity, FeatureView, Field, FileSource

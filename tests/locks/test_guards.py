@@ -27,8 +27,8 @@ POLICY = """
 version: 1
 name: platform
 systems:
-  locked: {{kind: feast_registry, url: {folder}/locked.db, lock: writers, settle_seconds: 0.1}}
-  other: {{kind: feast_registry, url: {folder}/other.db, settle_seconds: 0.1}}
+  locked: {{kind: feast_registry, url: {folder}/locked.db, lock: writers, settle_seconds: 5}}
+  other: {{kind: feast_registry, url: {folder}/other.db, settle_seconds: 5}}
 vault:
   lease: 10s
   regions:

@@ -291,6 +291,24 @@ def server_is_stopped(server, number):
     raise AssertionError("no such server")
 
 
+def test_without_the_process_beside_the_command_we_end_it_ourselves(policy, vault, tmp_path):
+    ticks, leases = tmp_path / "ticks", tmp_path / "here" / "leases"
+    with locking(policy, "registry", "--ttl", "3s", "--", "bash", "-c", TICKING.format(ticks)) as process:
+        eventually(lambda: ticks.exists() and guards_of(process.pid))
+        os.kill(guards_of(process.pid)[0], signal.SIGKILL)
+        leases.rename(tmp_path / "aside")
+        leases.write_text("no folder: nothing can be renewed")
+        away_at = time.time()
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 11, said
+        assert float(ticks.read_text().split()[-1]) < away_at + 3
+
+
+def guards_of(process_id):
+    children = Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()
+    return [int(each) for each in children if b"_command_guard.py" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
 # --- regions ---
 
 
