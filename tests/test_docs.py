@@ -5,10 +5,12 @@ import sqlite3
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from drkeeper import actions, catalog, recovery, systems, wiring
+from drkeeper import actions, applications, catalog, recovery, systems, usable, wiring
 from drkeeper.policy import load_policy
+from drkeeper.sandbox import start_sandbox
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -69,3 +71,68 @@ vault:
         assert connection.execute("SELECT count(*) FROM feature").fetchone() == (100,)
     connection.close()
     assert catalog.find_point(prepared.vault, "latest").system("registry").facts.exact["feature.rows"] == 100
+
+
+@pytest.fixture
+def shop_kind(tmp_path, monkeypatch):
+    """The application of adding-a-system.md, beside those that there are."""
+    folder = tmp_path / "applications"
+    folder.mkdir()
+    (folder / "shop.py").write_text(code_blocks(DOCS / "adding-a-system.md", "python")[1])
+    monkeypatch.setattr(applications, "__path__", [*applications.__path__, str(folder)])
+    applications.kind_names.cache_clear()
+    yield
+    applications.kind_names.cache_clear()
+    applications.load_kind.cache_clear()
+    sys.modules.pop("drkeeper.applications.shop", None)
+
+
+def test_the_example_application_says_whether_what_was_restored_works(shop_kind, tmp_path):
+    server = start_sandbox("postgres", tmp_path / "server")
+    try:
+        policy = shop_policy(tmp_path, server)
+        with connected(server, "postgres") as admin:
+            admin.execute("CREATE DATABASE shop")
+        with connected(server, "shop") as shop:
+            shop.execute("CREATE TABLE customers AS SELECT generate_series(1, 9) AS id")
+            shop.execute("CREATE TABLE orders AS SELECT id, id % 9 + 1 AS customer FROM generate_series(1, 50) id")
+        wiring.create_vault(policy)
+        actions.back_up(policy)
+        with connected(server, "postgres") as admin:
+            admin.execute("DROP DATABASE shop WITH (FORCE)")
+        outcome = recovery.restore(recovery.prepare(policy))
+        assert {check.subject: check.verdict for check in outcome.usable} == {
+            "sales.orders.customers": "passed",
+            "sales.orders.count": "passed",
+        }
+        with connected(server, "shop") as shop:
+            shop.execute("DELETE FROM customers WHERE id = 1")
+        (found,) = (check for check in usable.prove_live(policy, point_id="latest") if check.verdict != "passed")
+        assert (found.subject, found.detail) == (
+            "sales.orders.customers",
+            "5 orders are of a customer who is not there",
+        )
+    finally:
+        server.stop()
+
+
+def shop_policy(folder, server):
+    options = server.options
+    file = folder / "drkeeper.yaml"
+    file.write_text(f"""\
+version: 1
+name: example
+systems:
+  db: {{kind: postgres, host: 127.0.0.1, port: {options["port"]}, user: postgres, password: "${{env:DB}}", databases: [shop]}}
+applications:
+  sales: {{kind: shop, database: db}}
+vault:
+  regions:
+    here: {{url: {folder}/vault}}
+""")
+    return load_policy(file, {"DB": str(options["password"])})
+
+
+def connected(server, database):
+    words = {name: server.options[name] for name in ("host", "port", "user", "password")}
+    return psycopg.connect(dbname=database, autocommit=True, **words)

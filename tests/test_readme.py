@@ -1,6 +1,8 @@
-"""The README's first steps are run as they stand, on real servers."""
+"""The README's first steps are run as they stand, on real servers; its policy for MLflow and Feast is one."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +10,42 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from drkeeper.cli.root import run
+from drkeeper.policy import load_policy
 from drkeeper.sandbox import start_sandbox
+from drkeeper.wiring import spans
 from test_docs import code_blocks
 
 README = Path(__file__).parent.parent / "README.md"
+REST_OF_A_POLICY = "version: 1\nname: readme\nvault: {regions: {here: {url: /vault}}}\n"
+SECRETS = dict.fromkeys(("DB_PASSWORD", "REDIS_PASSWORD", "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"), "secret")
+
+
+def section(title):
+    return README.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_the_policy_of_mlflow_and_feast_is_one(tmp_path):
+    block = re.search(r"^```yaml\n(.*?)^```$", section("MLflow and Feast"), re.MULTILINE | re.DOTALL)[1]
+    file = tmp_path / "drkeeper.yaml"
+    file.write_text(REST_OF_A_POLICY + block)
+    policy = load_policy(file, SECRETS)
+    assert {name: each.kind for name, each in policy.applications.items()} == {
+        "tracking": "mlflow",
+        "features": "feast",
+    }
+    assert spans(policy)["tracking"] == ("mlflow-db", "artifacts", "feast-registry")
+    assert set(spans(policy)["features"]) == set(policy.systems)
+
+
+def test_the_tasks_of_mlflow_and_feast_are_commands(capfd):
+    commands = re.findall(r"^\|.*?`(drkeeper [^`]+)`", section("MLflow and Feast"), re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        words = shlex.split(command.partition(" -- ")[0])[1:]
+        assert run([*words, "--help"]) == 0, command  # options that there are not are refused before the help
+        assert "Usage: drkeeper" in capfd.readouterr().out
+    assert run(["verify", "--level", "usable", "--hlep", "--help"]) == 2
 
 
 @pytest.mark.slow
