@@ -29,7 +29,7 @@ from drkeeper.report.record import (
 )
 from drkeeper.restore import Restorer, VaultStreams, preflight
 from drkeeper.sandbox import SandboxServer
-from drkeeper.steps import Target
+from drkeeper.steps import Meaning, Target
 from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
 from drkeeper.witnesses import elsewhere, statements
@@ -130,7 +130,7 @@ def _recover(
         now=clock.now(),
         history=request.history,
         choice=Choice(allow_partial=True),
-        meanings=[meaning for meaning in request.meanings if set(meaning.systems) <= set(endpoints)],
+        meanings=[meaning for meaning in request.meanings if not _lacking(meaning, endpoints)],
     )
     preflight(request.point, measured.plan, endpoints)
     restorer = Restorer(
@@ -147,6 +147,19 @@ def _recover(
         usable=measured.usable,
     )
     restorer.carry_out()
+    measured.usable.extend(_unasked(request.meanings, endpoints))
+
+
+def _unasked(meanings: Sequence[Meaning], endpoints: Mapping[str, System]) -> Iterator[Check]:
+    """Applications of which not every system was restored: nobody knows whether these work."""
+    for meaning in meanings:
+        if lacking := _lacking(meaning, endpoints):
+            detail = f"the drill did not restore {', '.join(lacking)}, which the point lacks"
+            yield Check(subject=meaning.application, verdict="not checked", detail=detail)
+
+
+def _lacking(meaning: Meaning, endpoints: Mapping[str, System]) -> list[str]:
+    return [name for name in meaning.systems if name not in endpoints]
 
 
 def _prove(

@@ -1,6 +1,5 @@
 """Whether the platform works: what its applications record when a point is taken, and say of what is there now."""
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from drkeeper import catalog
@@ -9,9 +8,7 @@ from drkeeper.errors import UsageInvalid
 from drkeeper.facts import Check
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy
-from drkeeper.progress import Silent
 from drkeeper.recovery_point import ApplicationRecord, RecoveryPoint
-from drkeeper.restore import VaultStreams
 from drkeeper.runbook import prepare_template
 from drkeeper.systems import Frozen, System
 from drkeeper.vault.vault import Vault
@@ -35,16 +32,13 @@ def witness(
 
 
 def prove(policy: Policy, vault: Vault, point: RecoveryPoint, application: str) -> Iterator[Check]:
-    """What an application says of the platform as it is now, held against its witness in a point."""
-    systems = open_systems(acting_policy(policy, vault), policy.applications[application].systems)
-    records = {record.name: record for record in point.systems if record.name in systems}
-    stop = threading.Event()
-    restored = Restored(
-        systems=systems,
-        streams={name: VaultStreams(vault, record, Silent(), stop) for name, record in records.items()},
-        record=point.application(application),
-        elsewhere=elsewhere(point, systems),
-    )
+    """What an application says of the platform as it is now, held against its witness in a point.
+
+    What buckets hold is asked of these, never of the point's inventory: an object that did not come back, or went
+    since, is missing whatever the point has of it.
+    """
+    systems = open_systems(acting_policy(policy, vault), spans(policy)[application])
+    restored = Restored(systems=systems, record=point.application(application), elsewhere=elsewhere(point, systems))
     return statements(open_applications(policy)[application], restored)
 
 
@@ -54,7 +48,7 @@ def prove_live(policy: Policy, names: Sequence[str] = (), *, point_id: str = "")
     Args:
         policy: Whose applications.
         names: Only these; all where none is named.
-        point_id: Hold it against this point's witness, and its inventories; "" for neither.
+        point_id: Hold it against this point's witness; "" for none.
 
     Raises:
         UsageInvalid: The policy has no such application.

@@ -70,7 +70,8 @@ class Restored:
 
     Attributes:
         systems: The restored systems by name; the live ones where a running platform is checked.
-        streams: What the recovery point holds of each system, by name; empty where no point is looked at.
+        streams: What the recovery point holds of each system, by name, where the systems hold a part of it only: in a
+            drill, whose bucket has but a sample. Empty where what is there counts, of a live platform.
         record: This application's witness in the point; None where the point has none.
         elsewhere: Location -> where its objects are now (`s3://models` -> `s3://models-west`): URIs that the database
             still has as they were, of a platform that was not relocated yet, or that lies in a sandbox.

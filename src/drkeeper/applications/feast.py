@@ -20,7 +20,6 @@ from drkeeper.applications._feast.witness import take_witness
 from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.errors import PolicyInvalid
 from drkeeper.facts import Check
-from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.systems import Frozen, System
 
 __all__ = ["FeastApplication", "Options", "open_application"]
@@ -64,16 +63,16 @@ class FeastApplication:
             else:
                 yield from registry_checks(self.options, restored, read)
             yield from online_checks(self.options, restored, definitions, clock.now(), feast)
-            if self._tracking is not None and restored.record is not None:
-                yield from self._across(self._tracking, restored, restored.record, feast)
+            if self._tracking is not None:
+                yield from self._across(self._tracking, restored, feast)
 
-    def _across(
-        self, tracking: MlflowOptions, restored: Restored, record: ApplicationRecord, feast: Feast
-    ) -> Iterator[Check]:
+    def _across(self, tracking: MlflowOptions, restored: Restored, feast: Feast) -> Iterator[Check]:
         from drkeeper.applications._across import statements
 
-        kept = record.samples.get(statements.SUBJECT)
+        record = restored.record
+        kept = record.samples.get(statements.SUBJECT) if record is not None else None
         records = [each for each in kept if isinstance(each, dict)] if isinstance(kept, list) else []
+        yield from statements.unrecorded(tracking, records, record.facts.unread if record is not None else {})
         yield from statements.checked(
             tracking, feast, restored.systems, records, clock.now(), elsewhere=restored.elsewhere
         )

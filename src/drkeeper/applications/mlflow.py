@@ -19,6 +19,7 @@ from drkeeper.applications._mlflow.versions import foremost
 from drkeeper.applications._mlflow.witness import facts_of
 from drkeeper.errors import DrkeeperError, Interrupted, PolicyInvalid
 from drkeeper.facts import Check, Facts, Scalar, findings
+from drkeeper.recovery_point import ApplicationRecord
 from drkeeper.systems import Browsing, Frozen, System
 
 __all__ = ["MlflowApplication", "Options", "open_application"]
@@ -64,7 +65,7 @@ class MlflowApplication:
         except Interrupted:
             raise
         except DrkeeperError as error:
-            yield Check(subject=DATABASE, verdict="failed", detail=str(error), remedy=error.hint)
+            yield _unasked(error, restored.record)
 
     def _witnessed(self, database: Database, views: Mapping[str, Frozen], systems: Mapping[str, System]) -> Witnessed:
         chosen = {name: systems[name] for name in self.options.artifacts if name in systems}
@@ -93,3 +94,11 @@ class MlflowApplication:
             except DrkeeperError as error:
                 unread[f"models.{model.name}@{model.alias}.prediction"] = str(error)
         return samples, unread
+
+
+def _unasked(error: DrkeeperError, record: ApplicationRecord | None) -> Check:
+    """A database that was as empty when the point was taken (of a server that never started) came back as it was."""
+    if record is not None and record.facts.unread.get(DATABASE) == str(error):
+        detail = f"{error}; it was so when the point was taken"
+        return Check(subject=DATABASE, verdict="not checked", detail=detail)
+    return Check(subject=DATABASE, verdict="failed", detail=str(error), remedy=error.hint)

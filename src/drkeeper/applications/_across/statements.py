@@ -49,6 +49,24 @@ def recorded(
     return records, unread
 
 
+def unrecorded(
+    tracking: MlflowOptions, records: Iterable[Mapping[str, Any]], unread: Mapping[str, str]
+) -> Iterator[Check]:
+    """Models that the policy names, and of which the point has no record.
+
+    Args:
+        tracking: As above.
+        records: By `recorded`, and why there is none of others:
+        unread: Likewise.
+    """
+    known = {(record["model"], record["alias"]) for record in records}
+    for model in tracking.models:
+        if (model.name, model.alias) not in known:
+            subject = f"{SUBJECT}.{model.name}@{model.alias}"
+            reason = f"not read at backup: {unread[subject]}" if subject in unread else "the point has no record of it"
+            yield Check(subject=subject, verdict="not checked", detail=reason)
+
+
 def checked(
     tracking: MlflowOptions,
     feast: Feast,
@@ -70,7 +88,9 @@ def checked(
     """
     records = list(records)
     if not records:
-        yield Check(subject=SUBJECT, verdict="not checked", detail="the recovery point has no such prediction")
+        if not tracking.models:
+            detail = "the policy names no model whose predictions are recorded"
+            yield Check(subject=SUBJECT, verdict="not checked", detail=detail)
         return
     try:
         feast.insist_known()

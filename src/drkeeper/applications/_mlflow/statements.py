@@ -42,6 +42,7 @@ def checked(options: Options, restored: Restored) -> Iterator[Check]:
         watched = [*read, *(version for version in named if version is not None)]
         index = closure.expected(database, places, buckets, watched)
     yield from checks
+    yield from _unwitnessed(record)
     try:
         closure.look_through(index, buckets, restored.streams)
     except Interrupted:
@@ -103,6 +104,14 @@ def known_before(checks: Iterable[Check], record: ApplicationRecord | None) -> I
 def _samples(record: ApplicationRecord | None) -> list[Mapping[str, Any]]:
     found = record.samples.get("models") if record else None
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def _unwitnessed(record: ApplicationRecord | None) -> Iterator[Check]:
+    """Rows may be sound, and others than those that there were."""
+    if record is None:
+        yield Check(subject="witness", verdict="not checked", detail="no recovery point's witness to compare with")
+    elif record.error:
+        yield Check(subject="witness", verdict="not checked", detail=f"there is none in the point: {record.error}")
 
 
 def _unrecorded(options: Options, record: ApplicationRecord | None) -> Iterator[Check]:
