@@ -79,7 +79,8 @@ def test_a_source_that_is_gone_and_one_that_is_damaged_cost_the_third_view_nothi
     project.source("visits").write_bytes(b"PAR1 but damaged")
     plan = project.json(capfd, "rebuild", "plan", "features", "--mode", "full", code=4)
     gone = f"its source {project.source('scores')} is gone"
-    assert plan["refusals"] == [f"scores would be lost: {gone}"]
+    damaged = f"its source {project.source('visits')} could not be read"
+    assert plan["refusals"] == [f"scores would be lost: {gone}", f"visits would be lost: {damaged}"]
     assert plan["warnings"][0].startswith("the store evicts keys (allkeys-lru at 1,073,741,824 bytes")
 
     said = project.run(capfd, "rebuild", "run", "features", "--yes", "--mode", "materialise", code=3)

@@ -145,6 +145,18 @@ def test_a_full_rebuild_is_refused_where_it_would_lose_a_view():
     assert "gone stays as it is, empty" in plan_of(nothing_to_lose).warnings
 
 
+@pytest.mark.parametrize("kind", ["batch", "stream"])
+def test_a_full_rebuild_is_refused_where_a_source_cannot_be_read(kind):
+    """Its keys would go first, and what fails then is all that could have brought the values back."""
+    unread = view("damaged", kind=kind, source_there=None, source_newest_at=None, rows=None)
+    assert plan_of(seen(unread, view()), "full").refusals == (
+        "damaged would be lost: its source /data/damaged.parquet could not be read",
+    )
+    assert plan_of(seen(unread, view()), "materialise").refusals == ()
+    assert plan_of(seen(unread, view()), history=QUICK_FULL).mode == "materialise"
+    assert plan_of(seen(unread.model_copy(update={"entities": 0, "newest_at": None})), "full").refusals == ()
+
+
 def test_it_is_refused_where_nothing_can_be_rebuilt_or_the_policy_says_never():
     (refusal,) = plan_of(seen(view(source_there=False))).refusals
     assert refusal == "no view of churn can be rebuilt: churn: its source /data/churn.parquet is gone"

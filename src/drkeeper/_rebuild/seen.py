@@ -20,7 +20,7 @@ class ViewSeen(Record):
         source: Where its history is, for people.
         kind: "stream": values are pushed into the store as well, ahead of the batch source. "pushes only": no source
             holds its history (label views).
-        source_there: None where nobody knows without reading it (a warehouse).
+        source_there: None where it could not be looked at: it is damaged, or refuses, or has not been asked yet.
         ttl_seconds: After which a value is served as absent; None: never.
         newest_at: Of the event times that the store holds; None where it holds nothing of the view.
         entities: How many the store holds values of.

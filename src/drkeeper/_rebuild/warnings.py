@@ -15,6 +15,9 @@ def obstacles(seen: Seen, wanted: Sequence[ViewSeen], left: Mapping[str, str], m
     for view in seen.views:
         if view.name in left and view.served and view.entities:
             yield f"{view.name} would be lost: {left[view.name]}"
+    for view in wanted:
+        if _is_unread(view) and view.entities:
+            yield f"{view.name} would be lost: its source {view.source or 'of no name'} could not be read"
 
 
 def warnings(seen: Seen, wanted: Sequence[ViewSeen], mode: Mode, *, within_seconds: float) -> Iterator[str]:
@@ -49,6 +52,11 @@ def _of_view(view: ViewSeen, seen: Seen, mode: Mode) -> Iterator[str]:
         )
     if mode == "full" and view.kind == "stream":
         yield f"{view.name}: values that were pushed, and are not in {view.source or 'its source'}, are lost"
+
+
+def _is_unread(view: ViewSeen) -> bool:
+    """Whether Feast could not even tell what columns its source has, so that nothing can come of it."""
+    return view.kind in {"batch", "stream"} and view.source_there is None
 
 
 def _served_as_absent(view: ViewSeen, seen: Seen, *, done_at: datetime) -> Iterator[str]:
