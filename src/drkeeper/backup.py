@@ -4,6 +4,7 @@ Nothing is committed before every stream is wholly in the vault. A system that f
 makes the point partial; a vault or a lease that fails ends the whole backup, and leaves unreferenced frames only.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -27,7 +28,14 @@ from drkeeper.locks import Guard
 from drkeeper.log import get_logger
 from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
-from drkeeper.recovery_point import ApplicationRecord, Purpose, RecoveryPoint, StreamRecord, SystemRecord
+from drkeeper.recovery_point import (
+    WITNESS,
+    ApplicationRecord,
+    Purpose,
+    RecoveryPoint,
+    StreamRecord,
+    SystemRecord,
+)
 from drkeeper.systems import Frozen, Noticing, Stream, System
 from drkeeper.throttle import interruptible, stopped_by, throttle
 from drkeeper.vault.writer import Writer
@@ -100,6 +108,7 @@ def take_point(
         sink = _Sink(writer=writer, progress=progress or Silent(), stop=stop)
         views = {name: one.frozen for name, one in zip(sources, opened, strict=True) if one.frozen is not None}
         records, applications = _capture_all(opened, sink, lambda: tuple(witness(views)))
+        applications = tuple(_with_stored_witness(application, writer) for application in applications)
     if all(record.status == "failed" for record in records):
         raise CaptureFailed(
             "every system failed; nothing was committed: " + "; ".join(f"{r.name}: {r.error}" for r in records),
@@ -189,6 +198,17 @@ def _capture_all(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _with_stored_witness(application: ApplicationRecord, writer: Writer) -> ApplicationRecord:
+    """Its samples in a stream: they are values out of the systems, and sealed as these are."""
+    if not application.samples:
+        return application
+    text = json.dumps(application.samples, ensure_ascii=False, sort_keys=True)
+    ref, stored_bytes = writer.write(iter([text.encode()]))
+    return application.model_copy(
+        update={"samples": {}, "witness": StreamRecord(name=WITNESS, ref=ref, stored_bytes=stored_bytes)}
+    )
 
 
 def _within(

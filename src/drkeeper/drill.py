@@ -32,7 +32,7 @@ from drkeeper.sandbox import SandboxServer
 from drkeeper.steps import Meaning, Target
 from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
-from drkeeper.witnesses import elsewhere, statements
+from drkeeper.witnesses import elsewhere, statements, witness_of
 
 
 def run_drill(
@@ -171,7 +171,7 @@ def _prove(
     restored = Restored(
         systems=endpoints,
         streams={each: VaultStreams(vault, record, Silent(), stop) for each, record in records.items()},
-        record=point.application(name),
+        record=witness_of(vault, point, name),
         elsewhere=elsewhere(point, endpoints),
     )
     return statements(request.applications[name], restored)

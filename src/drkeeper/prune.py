@@ -143,7 +143,7 @@ def _referenced(vault: Vault, points: Iterable[RecoveryPoint]) -> tuple[FrameInd
     frames = FrameIndex()
     indices: set[str] = set()
     for point in points:
-        for stream in (stream for system in point.systems for stream in system.streams):
+        for _, stream in point.named_streams():
             if stream.ref.index_id in indices:
                 continue
             indices.add(stream.ref.index_id)

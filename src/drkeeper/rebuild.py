@@ -36,6 +36,7 @@ from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import acting_policy, open_systems, open_vault
+from drkeeper.witnesses import witness_of
 
 KIND = "feast"
 
@@ -273,14 +274,11 @@ def _ended(
 
 
 def _witness_point(prepared: Prepared) -> RecoveryPoint | None:
-    """The newest point that remembers entities of this application, without what is later than the rebuild's end."""
-    name = prepared.plan.application
+    """The newest point that remembers entities of this application."""
     for point in reversed(catalog.list_points(prepared.vault).points):
-        witness = point.application(name)
+        witness = point.application(prepared.plan.application)
         if witness is not None and not witness.error:
-            kept_until = until(witness, prepared.plan.until)
-            others = tuple(each for each in point.applications if each.name != name)
-            return point.model_copy(update={"applications": (*others, kept_until)})
+            return point
     return None
 
 
@@ -293,4 +291,7 @@ def _checks(prepared: Prepared, work: Work, point: RecoveryPoint | None) -> Iter
     yield from proofs(rebuilt, held, clock.now(), expiring=bool(prepared.seen.lives_seconds))
     yield from left(prepared.plan.left)
     if point is not None:
-        yield from usable.prove(prepared.policy, prepared.vault, point, prepared.plan.application)
+        name = prepared.plan.application
+        witness = witness_of(prepared.vault, point, name)
+        kept = until(witness, prepared.plan.until) if witness is not None else None
+        yield from usable.prove(prepared.policy, prepared.vault, point, name, remembered=kept)

@@ -1,5 +1,6 @@
 """The committed record of all systems at one moment, as it is stored in the vault (`points/*.json`)."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from pydantic import (
 from drkeeper.facts import Check, Facts
 
 Purpose = Literal["backup", "undo"]
+WITNESS = "witness.json"
+"""Name of the stream in which an application's samples lie."""
 
 
 class Record(BaseModel):
@@ -86,7 +89,9 @@ class ApplicationRecord(Record):
 
     Attributes:
         systems: Those that it spans.
-        samples: What a check needs to look again; each kind of application has its own shape.
+        witness: The stream in which its samples lie, as JSON; sealed as all streams are.
+        samples: What a check needs to look again (entities with their values, predictions), in a shape that each kind
+            of application has for itself. Never part of the stored record: these are values out of the systems.
         error: Why there is no witness; "" where there is one.
         findings: What was wrong with it already when the point was taken (a reference that leads nowhere …).
     """
@@ -95,7 +100,8 @@ class ApplicationRecord(Record):
     kind: str
     systems: tuple[str, ...]
     facts: Facts = Field(default_factory=Facts)
-    samples: dict[str, JsonValue] = Field(default_factory=dict)
+    witness: StreamRecord | None = None
+    samples: dict[str, JsonValue] = Field(default_factory=dict, exclude=True)
     elapsed_seconds: float = 0.0
     error: str = ""
     findings: tuple[Check, ...] = ()
@@ -154,7 +160,15 @@ class RecoveryPoint(Record):
     @property
     def stored_bytes(self) -> int:
         """What this point added to the vault."""
-        return sum(stream.stored_bytes for system in self.systems for stream in system.streams)
+        return sum(stream.stored_bytes for _, stream in self.named_streams())
+
+    def named_streams(self) -> Iterator[tuple[str, StreamRecord]]:
+        """Every stream that the point names, with the system or application whose it is: all that must be kept."""
+        for system in self.systems:
+            yield from ((system.name, stream) for stream in system.streams)
+        for application in self.applications:
+            if application.witness is not None:
+                yield application.name, application.witness
 
     def system(self, name: str) -> SystemRecord | None:
         """The record of one system, or None."""

@@ -155,7 +155,7 @@ class _Copier:
         self._progress.begin(task, point.stored_bytes or None)
         outcome = "failed"
         try:
-            refs = {stream.ref.index_id: stream.ref for system in point.systems for stream in system.streams}
+            refs = {stream.ref.index_id: stream.ref for _, stream in point.named_streams()}
             for ref in refs.values():
                 self._copy_stream(ref, task)
             self._store.flush()

@@ -13,7 +13,7 @@ from drkeeper.runbook import prepare_template
 from drkeeper.systems import Frozen, System
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import acting_policy, open_applications, open_systems, open_vault, spans
-from drkeeper.witnesses import elsewhere, statements, take_witnesses
+from drkeeper.witnesses import elsewhere, statements, take_witnesses, witness_of
 
 
 def witness(
@@ -31,14 +31,32 @@ def witness(
     return take_witnesses(open_applications(policy), spans(policy), views, systems)
 
 
-def prove(policy: Policy, vault: Vault, point: RecoveryPoint, application: str) -> Iterator[Check]:
+def prove(
+    policy: Policy,
+    vault: Vault,
+    point: RecoveryPoint,
+    application: str,
+    *,
+    remembered: ApplicationRecord | None = None,
+) -> Iterator[Check]:
     """What an application says of the platform as it is now, held against its witness in a point.
 
     What buckets hold is asked of these, never of the point's inventory: an object that did not come back, or went
     since, is missing whatever the point has of it.
+
+    Args:
+        policy: Whose application.
+        vault: That holds the point.
+        point: What is there now came from it.
+        application: Its name.
+        remembered: The part of the witness that counts; by default, all of it.
+
+    Raises:
+        KeyMissing: The witness is sealed, and the policy names no identity.
     """
     systems = open_systems(acting_policy(policy, vault), spans(policy)[application])
-    restored = Restored(systems=systems, record=point.application(application), elsewhere=elsewhere(point, systems))
+    record = remembered or witness_of(vault, point, application)
+    restored = Restored(systems=systems, record=record, elsewhere=elsewhere(point, systems))
     return statements(open_applications(policy)[application], restored)
 
 

@@ -186,13 +186,12 @@ class _Scan:
             return [Check(subject=subject, verdict="not checked", detail=self.not_checked)]
         failed = [
             Check(
-                subject=f"{subject}.{system.name}.{stream.name}",
+                subject=f"{subject}.{owner}.{stream.name}",
                 verdict="failed",
                 detail=f"{'stream index' if broken == stream.ref.index_id else 'frame'} {broken} {how}",
                 remedy=REMEDY,
             )
-            for system in point.systems
-            for stream in system.streams
+            for owner, stream in point.named_streams()
             for broken, how in self._hurt(stream)
         ]
         return failed or [Check(subject=subject, verdict="passed", detail=f"every frame is {self.level}")]
@@ -211,7 +210,7 @@ class _Scan:
 
 
 def _streams(points: Iterable[RecoveryPoint]) -> Iterator[StreamRecord]:
-    return (stream for point in points for system in point.systems for stream in system.streams)
+    return (stream for point in points for _, stream in point.named_streams())
 
 
 def _absent(vault: Vault, region: str, point: RecoveryPoint) -> Check:

@@ -4,6 +4,7 @@ An application that fails costs nobody the point, and no statement is left out: 
 checked".
 """
 
+import json
 from collections.abc import Iterator, Mapping
 
 from drkeeper import clock
@@ -13,6 +14,7 @@ from drkeeper.facts import Check
 from drkeeper.log import get_logger
 from drkeeper.recovery_point import ApplicationRecord, RecoveryPoint
 from drkeeper.systems import Browsing, Frozen, System
+from drkeeper.vault.vault import Vault
 
 
 def take_witnesses(
@@ -46,6 +48,19 @@ def statements(application: Application, restored: Restored) -> Iterator[Check]:
     except Exception as error:  # noqa: BLE001 - a statement that could not be asked is none that failed
         hint = error.hint if isinstance(error, DrkeeperError) else ""
         yield Check(subject=application.name, verdict="not checked", detail=_one_line(error), remedy=hint)
+
+
+def witness_of(vault: Vault, point: RecoveryPoint, application: str) -> ApplicationRecord | None:
+    """What an application gave to a point, with its samples; None where it gave nothing.
+
+    Raises:
+        KeyMissing: They are sealed, and no identity was given.
+        FrameMissing, FrameCorrupt: They are not in the vault as they were.
+    """
+    record = point.application(application)
+    if record is None or record.witness is None:
+        return record
+    return record.model_copy(update={"samples": json.loads(b"".join(vault.read(record.witness.ref)))})
 
 
 def elsewhere(point: RecoveryPoint, systems: Mapping[str, System]) -> dict[str, str]:

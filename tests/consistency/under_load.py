@@ -22,6 +22,7 @@ from drkeeper.restore import VaultStreams
 from drkeeper.sandbox import start_sandbox
 from drkeeper.systems import load_kind
 from drkeeper.wiring import create_vault, open_applications, open_systems, open_vault
+from drkeeper.witnesses import witness_of
 
 DATABASE, ARTIFACTS, REGISTRY, ONLINE = "mlflow-db", "artifacts", "feast-registry", "feature-store"
 LIVE = {DATABASE: "postgres", ARTIFACTS: "objects", ONLINE: "redis"}
@@ -186,7 +187,7 @@ class Platform:
         return [
             check.model_copy(update={"subject": f"{name}.{check.subject}"})
             for name, application in open_applications(self.policy).items()
-            for check in application.check(Restored(systems, streams, point.application(name)))
+            for check in application.check(Restored(systems, streams, witness_of(self.vault, point, name)))
         ]
 
     def _streams(self, record):

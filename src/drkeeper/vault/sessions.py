@@ -87,7 +87,7 @@ class Sessions:
                 point = unpack(self._store.get(entry.key), RecoveryPoint, self._hash_key, entry.key)[0]
             except RecordCorrupt:
                 continue
-            for stream in (stream for system in point.systems for stream in system.streams):
+            for _, stream in point.named_streams():
                 if stream.ref.index_id not in indices:
                     indices.add(stream.ref.index_id)
                     self._add_frames(stream.ref.index_id, frames)
