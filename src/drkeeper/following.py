@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from drkeeper import rebuild, relocation
-from drkeeper.errors import DrkeeperError
+from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.policy import Policy
 from drkeeper.wiring import open_vault
 
@@ -19,9 +19,12 @@ def _relocations(policy: Policy, restored: Collection[str]) -> list[str]:
         if place.options.database not in restored:
             continue
         try:
-            rows = relocation.prepare_derived(place, open_vault(policy)).plan.rows
-        except DrkeeperError:
-            continue  # it says itself what is wrong when it is asked
+            rows = relocation.misled(place, open_vault(policy))
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            found.append(f"`drkeeper relocate plan {place.application}`: nobody knows where locations lead: {error}")
+            continue
         if rows:
             found.append(
                 f"`drkeeper relocate run {place.application}`: {rows:,} locations lead to a bucket that is not primary"

@@ -35,6 +35,7 @@ __all__ = [
     "Prepared",
     "State",
     "insist",
+    "misled",
     "parse_move",
     "places",
     "prepare",
@@ -91,6 +92,12 @@ def prepare_derived(place: Place, vault: Vault) -> Prepared:
     """
     towards = derived(place, vault, newest_first(vault, place.application))
     return prepare(place, [toward.move for toward in towards], towards=towards)
+
+
+def misled(place: Place, vault: Vault) -> int:
+    """How many locations lead to a bucket that is not primary. Raises as `prepare_derived` does."""
+    moves = [toward.move for toward in derived(place, vault, newest_first(vault, place.application))]
+    return prepare(place, moves, thorough=False).plan.rows if moves else 0
 
 
 def relocate(

@@ -8,6 +8,7 @@ from tests.relocation.platform import REPLICA, SOURCE, Operator, bucket
 from tests.relocation.tracking import digest, fill, texts
 
 from drkeeper.errors import Interrupted
+from drkeeper.following import due
 from drkeeper.lease import hold
 from drkeeper.relocation import places, prepare_derived, relocate
 from drkeeper.replicate import replicate_records
@@ -161,6 +162,18 @@ def test_a_database_that_is_away_is_told_and_is_no_success(operator):
     operator.write_policy(bucket(SOURCE, "near", replica=bucket(REPLICA, "far")), port=1)
     assert "gave an error" in operator.run("relocate", "run", "tracking", "--yes", code=1).err
     assert operator.json("relocate", "status")[0]["state"].startswith("not known: ")
+
+
+def test_after_a_restore_it_is_said_what_has_to_follow_or_that_nobody_knows(operator):
+    assert due(operator.policy(), ["mlflow-db"]) == []
+    operator.switch("replica")
+    (command,) = due(operator.policy(), ["mlflow-db"])
+    assert command.startswith("`drkeeper relocate run tracking`: 18 locations lead to a bucket that is not primary")
+    assert due(operator.policy(), ["artifacts"]) == []
+
+    operator.write_policy(bucket(SOURCE, "near", replica=bucket(REPLICA, "far")), port=1)
+    (command,) = due(operator.policy(), ["mlflow-db"])
+    assert command.startswith("`drkeeper relocate plan tracking`: nobody knows where locations lead: ")
 
 
 @pytest.mark.parametrize(
