@@ -2,8 +2,9 @@
 
 import pytest
 from pydantic import SecretStr
+from tests.feast_registry.examples import a_registry
 
-from drkeeper.applications._sdk import TaskFailed
+from drkeeper.applications._sdk import Limits, TaskFailed, run_task
 from sdk.shop import FEATURES, ask, hour
 
 
@@ -49,3 +50,23 @@ def test_a_password_that_the_store_refuses_is_not_in_the_message(shop):
     with pytest.raises(TaskFailed, match="online: AuthenticationError") as failure:
         ask(wrong, "online", entity_rows=[{"customer_id": 1}], features=FEATURES)
     assert "not-the-one" not in str(failure.value)
+
+
+def test_a_view_without_a_source_costs_the_others_nothing(tmp_path):
+    """Views may be made of other views; Feast lists them all the same."""
+    (tmp_path / "registry.db").write_bytes(a_registry())
+    config = {
+        "project": "churn",
+        "provider": "local",
+        "registry": str(tmp_path / "registry.db"),
+        "online_store": {"type": "sqlite", "path": str(tmp_path / "online.db")},
+        "entity_key_serialization_version": 3,
+    }
+
+    answer = run_task(
+        "sources", {"repo_config": config, "until": "2026-03-01T00:00:00+00:00"}, limits=Limits(seconds=120)
+    )
+
+    (source,) = answer["sources"]
+    assert (source["view"], source["exists"], source["latest"]) == ("churn", None, None)
+    assert source["error"] == "the view has no source of its own"
