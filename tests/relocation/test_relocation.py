@@ -297,6 +297,22 @@ def test_a_column_that_the_role_may_not_read_is_no_column_that_is_not_there(serv
             look(session, [MOVE])
 
 
+def test_a_server_that_answers_and_refuses_is_not_one_that_is_away(server, database, filled):
+    """A fail-over leaves the locations of a server that is away for later, and is a success."""
+    before = digest(filled)
+    filled.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with server.writing(database) as session, pytest.raises(Refused, match=r"read-only transaction.*nothing was"):
+        carry_out(session, look(session, [MOVE]))
+    assert digest(filled) == before
+
+    filled.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    with pytest.raises(SystemUnreachable), server.writing(database) as session:  # noqa: PT012
+        plan = look(session, [MOVE])
+        filled.execute("SELECT pg_terminate_backend(%s)", [session.info.backend_pid])
+        carry_out(session, plan)
+    assert digest(filled) == before
+
+
 # --- with others at work ------------------------------------------------------------------------------------
 
 

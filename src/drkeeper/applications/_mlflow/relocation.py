@@ -35,7 +35,8 @@ def carry_out(
 
     Raises:
         WorldChanged: Fewer rows are at the old places than were when it was planned; nothing was changed.
-        Refused: A new location does not fit into its column, or somebody holds a row; nothing was changed.
+        Refused: A new location does not fit into its column, somebody holds a row, or the server refuses for another
+            reason; nothing was changed.
     """
     if plan.refusals:
         raise Refused("; ".join(plan.refusals) + ". Nothing was changed")
@@ -58,6 +59,11 @@ def carry_out(
             raise WorldChanged(
                 f"a new location does not fit into its column ({_said(error)}); nothing changed"
             ) from error
+        except errors.Error as error:
+            if connection.closed:
+                raise
+            # It answers, and says no (read-only, out of room): that is not for later, when it is back.
+            raise Refused(f"the server does not do it ({_said(error)}); nothing was changed") from error
         else:
             return written
     raise AssertionError("unreachable")
