@@ -10,6 +10,7 @@ from drkeeper import actions, usable
 from drkeeper.applications import Restored
 from drkeeper.applications._mlflow.options import RecordedModel
 from drkeeper.applications.feast import FeastApplication
+from drkeeper.cli.rows import finding_rows
 from drkeeper.drill_record import proof_of_use
 from drkeeper.facts import Facts, findings
 from drkeeper.policy import load_policy
@@ -91,6 +92,24 @@ def test_what_was_not_recorded_across_the_two_is_told_and_not_left_out(policy):
         checks = {each.subject: each for each in feast.check(Restored(systems, record=record))}
         across = checks["across.churn@champion"]
         assert (across.verdict, across.detail) == ("not checked", said)
+
+
+def test_what_was_wrong_already_is_shown_with_the_point_as_after_a_restore_it_is_but_a_warning(owned, policy):
+    owned.sql("UPDATE registered_model_aliases SET version = 7")
+    point = take_point(policy)
+
+    (shown,) = (row for row in finding_rows(point) if not row["subject"].startswith("artifacts."))
+
+    assert (shown["subject"], shown["verdict"], shown["severity"]) == ("tracking.aliases.versions", "failed", "error")
+    found = findings(usable.prove(policy, open_vault(policy), point, "tracking"))
+    assert [(each.subject, each.severity) for each in found] == [("tracking.aliases.versions", "warning")]
+    (record,) = point.applications
+    silent = record.model_copy(update={"error": "no answer", "findings": (), "facts": Facts(unread={"runs": "gone"})})
+    rows = finding_rows(point.model_copy(update={"applications": (silent,)}))
+    assert [(row["subject"], row["detail"]) for row in rows if row["subject"].startswith("tracking.")] == [
+        ("tracking.witness", "no answer"),
+        ("tracking.runs", "gone"),
+    ]
 
 
 def test_without_a_witness_nobody_says_that_all_was_compared(owned):

@@ -94,7 +94,9 @@ def _show(backed: "Backed", policy: "Policy", output: Output) -> None:
     systems = system_rows(backed.point)
     if output in {"json", "yaml"}:
         buckets = [bucket_row(each) for each in backed.buckets]
-        show({**row, "systems": systems, "lacking": backed.lacking, "buckets": buckets}, output, ())
+        applications = [one.model_dump(mode="json", exclude={"samples"}) for one in backed.point.applications]
+        told = {"systems": systems, "applications": applications, "lacking": backed.lacking, "buckets": buckets}
+        show({**row, **told}, output, ())
         return
     shown = {"point_id", "state", "size_bytes", "stored_bytes", "skew_seconds", "elapsed_seconds", "regions"}
     columns = [Column(each.key, each.title, each.form) for each in POINT_COLUMNS if each.key in shown]

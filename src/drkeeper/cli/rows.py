@@ -1,6 +1,6 @@
 """Recovery points, checks and plans as rows for `output.show`; keys are an interface."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from drkeeper import catalog
 from drkeeper.catalog import Pin, Proof
 from drkeeper.cli.output import Column, Output, human_duration, human_size, human_time, show
 from drkeeper.facts import Check
-from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.recovery_point import ApplicationRecord, RecoveryPoint
 
 Row = dict[str, Any]
 
@@ -140,13 +140,27 @@ def check_rows(checks: Iterable[Check]) -> list[Row]:
 
 
 def finding_rows(point: RecoveryPoint) -> list[Row]:
-    """What was noticed while a point was taken, its system's name before each subject."""
+    """What was noticed while a point was taken, the name of its system or application before each subject.
+
+    Of applications also what they could not read: a restore will not be held against it.
+    """
+    noticed = [(system.name, system.findings) for system in point.systems]
+    noticed += [
+        (application.name, (*application.findings, *_unread(application))) for application in point.applications
+    ]
     return [
-        {**row, "subject": f"{system.name}.{row['subject']}"}
-        for system in point.systems
-        for row in check_rows(system.findings)
+        {**row, "subject": f"{name}.{row['subject']}"}
+        for name, checks in noticed
+        for row in check_rows(checks)
         if row["verdict"] != "passed"
     ]
+
+
+def _unread(application: ApplicationRecord) -> Iterator[Check]:
+    if application.error:
+        yield Check(subject="witness", verdict="not checked", detail=application.error)
+    for subject, reason in sorted(application.facts.unread.items()):
+        yield Check(subject=subject, verdict="not checked", detail=reason)
 
 
 def show_findings(point: RecoveryPoint, output: Output) -> None:
