@@ -204,16 +204,9 @@ def _counted(store: Any) -> dict[str, int] | None:
 
 
 def _source(config: Any, source: Any) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "kind": type(source).__name__,
-        "name": "",
-        "path": "",
-        "exists": None,
-        "latest": None,
-        "error": "",
-    }
+    told: dict[str, Any] = {"kind": type(source).__name__, "path": "", "exists": None, "latest": None, "error": ""}
     if source is None:  # of a view that is made of other views, or by pushes only
-        return {**told, "kind": "", "error": "the view has no source of its own"}
+        return {**told, "kind": "", "name": "", "error": "the view has no source of its own"}
     told["name"] = source.name
     if isinstance(source, feast.FileSource):
         told["path"] = source.get_uri_for_file_path(config.repo_path, source.path)
