@@ -86,5 +86,19 @@ def test_a_prune_and_a_copy_take_it_along_and_a_verification_sees_that_it_is_gon
     assert [check.subject for check in found] == [f"far.{point.point_id}.features.witness.json"]
 
 
+def test_one_that_is_damaged_everywhere_costs_no_restore_its_end(point, regions, tmp_path):
+    vault = opened(regions)
+    [span] = vault.frames_of(point.application("features").witness.ref.index_id)
+    files = list(tmp_path.rglob(f"{span.frame_id}*"))
+    assert files
+    for file in files:
+        file.unlink()
+
+    found = witness_of(opened(regions), point, "features")
+
+    assert found.error.startswith("it is damaged in the vault: ")
+    assert (found.samples, found.facts.exact) == ({}, {"views": 3})
+
+
 def test_an_application_that_no_point_knows_remembers_nothing(point, regions):
     assert witness_of(opened(regions), point, "tracking") is None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from drkeeper import clock
 from drkeeper.applications import Application, Restored
-from drkeeper.errors import DrkeeperError, Interrupted
+from drkeeper.errors import DrkeeperError, FrameCorrupt, FrameMissing, Interrupted
 from drkeeper.facts import Check
 from drkeeper.log import get_logger
 from drkeeper.recovery_point import ApplicationRecord, RecoveryPoint
@@ -53,14 +53,19 @@ def statements(application: Application, restored: Restored) -> Iterator[Check]:
 def witness_of(vault: Vault, point: RecoveryPoint, application: str) -> ApplicationRecord | None:
     """What an application gave to a point, with its samples; None where it gave nothing.
 
+    Samples that are damaged everywhere are its `error`: a restore whose systems are live ends all the same.
+
     Raises:
         KeyMissing: They are sealed, and no identity was given.
-        FrameMissing, FrameCorrupt: They are not in the vault as they were.
     """
     record = point.application(application)
     if record is None or record.witness is None:
         return record
-    return record.model_copy(update={"samples": json.loads(b"".join(vault.read(record.witness.ref)))})
+    try:
+        samples = json.loads(b"".join(vault.read(record.witness.ref)))
+    except (FrameMissing, FrameCorrupt) as error:
+        return record.model_copy(update={"error": f"it is damaged in the vault: {_one_line(error)}"})
+    return record.model_copy(update={"samples": samples})
 
 
 def elsewhere(point: RecoveryPoint, systems: Mapping[str, System]) -> dict[str, str]:
