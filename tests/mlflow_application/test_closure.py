@@ -64,6 +64,25 @@ def test_a_trace_whose_spans_are_gone_is_a_warning_and_one_whose_spans_are_rows_
     assert found(owned) == [("traces.objects", "warning")]
 
 
+def test_of_very_many_traces_a_sample_is_looked_for_and_said_to_be_one(owned, monkeypatch):
+    """Memory must not grow with them: of a million traces it took 600 MiB."""
+    monkeypatch.setattr("drkeeper.applications._mlflow.claims.MOST_TRACES", 100)
+    owned.sql(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status)"
+        " SELECT 'tr-' || n, 1, 1, 'OK' FROM generate_series(1, 999) n"
+    )
+    owned.sql(
+        "INSERT INTO trace_tags SELECT 'mlflow.artifactLocation', %s, 'tr-' || n FROM generate_series(1, 999) n",
+        owned.url("root/1/traces/none/artifacts"),
+    )
+
+    (check,) = (each for each in owned.check() if each.subject == "traces.objects")
+
+    assert check.verdict == "failed"
+    assert "(10 % of all: a sample)" in check.detail
+    assert 40 < int(check.detail.split()[0]) < 200
+
+
 def test_an_archived_trace_is_looked_for_where_the_archive_is(owned):
     archive = {"mlflow.trace.spansLocation": "ARCHIVE_REPO", "mlflow.trace.archiveLocation": owned.url("archive/1")}
     owned.trace("tr-archived", **archive)

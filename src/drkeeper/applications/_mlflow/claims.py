@@ -33,11 +33,17 @@ MODEL_ROWS = """
     WHERE m.status = 2 AND m.lifecycle_stage IS DISTINCT FROM 'deleted'"""
 TRACE_NEEDS = {"trace_info": "request_id status", "trace_tags": "request_id key value"}
 TRACE_ROWS = """
-    SELECT i.request_id, p.value, s.value, a.value FROM trace_info i
+    SELECT i.request_id, p.value, s.value, a.value FROM trace_info i {sample}
     LEFT JOIN trace_tags s ON s.request_id = i.request_id AND s.key = 'mlflow.trace.spansLocation'
     LEFT JOIN trace_tags p ON p.request_id = i.request_id AND p.key = 'mlflow.artifactLocation'
     LEFT JOIN trace_tags a ON a.request_id = i.request_id AND a.key = 'mlflow.trace.archiveLocation'
     WHERE i.status IN ('OK', 'ERROR') AND s.value IS DISTINCT FROM 'TRACKING_STORE'"""
+TRACES_IN_BUCKETS = """
+    SELECT count(*) FROM trace_info i
+    LEFT JOIN trace_tags s ON s.request_id = i.request_id AND s.key = 'mlflow.trace.spansLocation'
+    WHERE i.status IN ('OK', 'ERROR') AND s.value IS DISTINCT FROM 'TRACKING_STORE'"""
+# Each takes 600 bytes of memory until its object is seen; of more, so many are looked for.
+MOST_TRACES = 100_000
 TRACE_FOLDERS = "SELECT value FROM trace_tags WHERE key IN ('mlflow.artifactLocation', 'mlflow.trace.archiveLocation')"
 FOLDERS = (
     ({"runs": "artifact_uri"}, "SELECT artifact_uri FROM runs WHERE artifact_uri <> ''"),
@@ -75,10 +81,17 @@ def claims(database: Database) -> Iterator[Claim]:
         for model_id, location, external in database.stream(database.filled(MODEL_ROWS, tags=tags)):
             yield Claim(LOGGED_MODELS, model_id, location, hollow=external)
     if not database.lacks(TRACE_NEEDS):
-        for trace_id, location, spans, archive in database.stream(TRACE_ROWS):
+        sample = f"TABLESAMPLE BERNOULLI ({part:.6f})" if (part := sampled_percent(database)) else ""
+        for trace_id, location, spans, archive in database.stream(TRACE_ROWS.format(sample=sample)):
             archived = spans == "ARCHIVE_REPO"
             if folder := archive if archived else location:
                 yield Claim(TRACES, trace_id, folder, ARCHIVED_SPANS if archived else SPANS)
+
+
+def sampled_percent(database: Database) -> float | None:
+    """How many in a hundred traces are looked for where there are very many; None: all are."""
+    traces = int(database.value(TRACES_IN_BUCKETS))
+    return 100 * MOST_TRACES / traces if traces > MOST_TRACES else None
 
 
 def folders(database: Database) -> Iterator[str]:

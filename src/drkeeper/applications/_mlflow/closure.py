@@ -1,6 +1,6 @@
 """Whether references are closed: each file that the database promises is in the buckets, and nothing else is.
 
-One pass over the rows, then one over the keys, which come from the point's inventory where there is one. Why so:
+One pass over the rows, then one over the keys, which come from the point's inventory in a drill. Why so:
 `docs/adr/0132-references-are-closed-by-one-pass-over-the-inventory.md`.
 """
 
@@ -18,6 +18,7 @@ from drkeeper.applications._mlflow.claims import (
     claims,
     folders,
     roots,
+    sampled_percent,
 )
 from drkeeper.applications._mlflow.database import Database
 from drkeeper.applications._mlflow.index import EXAMPLES, Index
@@ -48,6 +49,8 @@ def expected(database: Database, places: Places, systems: Iterable[str], watched
     """
     index = Index(places, systems)
     index.lacking = {kind: lacks for kind, needs in NEEDS.items() if (lacks := database.lacks(needs))}
+    if TRACES not in index.lacking and (part := sampled_percent(database)):
+        index.samples[TRACES] = part
     for claim in claims(database):
         index.expect(claim)
     for location in folders(database):
@@ -97,11 +100,14 @@ def _there(index: Index, kind: str) -> Iterator[Check]:
     missing = list(index.missing(kind))
     count = index.counts.get(kind, 0)
     subject = f"{kind}.objects"
+    sample = f" ({index.samples[kind]:.2g} % of all: a sample)" if kind in index.samples else ""
     if missing:
-        detail = f"{len(missing):,} of {count:,} {WORDS[kind]} have no object, or an empty one: {shown(missing)}"
+        detail = (
+            f"{len(missing):,} of {count:,} {WORDS[kind]}{sample} have no object, or an empty one: {shown(missing)}"
+        )
         yield _failed(subject, detail, REMEDY[kind], SEVERITY[kind])
     elif count or not any(outside == kind for outside, _ in index.outside):
-        yield Check(subject=subject, verdict="passed", detail=f"{count:,} {WORDS[kind]}, each with its object")
+        yield Check(subject=subject, verdict="passed", detail=f"{count:,} {WORDS[kind]}{sample}, each with its object")
     collected = list(index.missing(kind, collected=True))
     if collected:
         detail = f"{len(collected):,} versions have neither objects nor the run or logged model that they came from: "

@@ -105,6 +105,7 @@ class Index:
         outside: Claims whose location is in no system: how many, and some of them, by kind and reason.
         counts: Claims by kind that can be looked for.
         lacking: Kinds that this MLflow does not have, and what it lacks.
+        samples: Kinds of which only a part is looked for, in percent.
     """
 
     def __init__(self, places: Places, systems: Iterable[str]) -> None:
@@ -113,6 +114,7 @@ class Index:
         self.outside: dict[tuple[str, str], tuple[int, list[str]]] = {}
         self.counts: dict[str, int] = {}
         self.lacking: dict[str, str] = {}
+        self.samples: dict[str, float] = {}
 
     def expect(self, claim: Claim) -> None:
         """A file must be there."""
