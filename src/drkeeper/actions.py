@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     from drkeeper.deliver import Delivered
 
 HISTORY_RECORDS = 50
-FREEZE_WAIT_SECONDS = 60.0  # for a writer that holds a system's lock; after that this one system fails
+# For a writer that holds a system's lock; a materialisation takes minutes. Nothing is frozen yet, so waiting costs time
+# and no more. After that this one system fails.
+FREEZE_WAIT_SECONDS = 600.0
 DRILLS = "drills/"
 
 

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from drkeeper import clock
 from drkeeper._rebuild.look import Place
 from drkeeper._rebuild.records import ViewOutcome
+from drkeeper._rebuild.watch import ended_with
 from drkeeper.applications._feast.online import project_keys
 from drkeeper.applications._feast.repo import repo_config
 from drkeeper.applications._sdk import Limits, run_task
@@ -117,7 +118,8 @@ class Work:
             "end": self.plan.until.isoformat(),
             "views": [*names],
         }
-        answer = run_task("materialise", request, limits=self._limits(), environment=environment, stop=self.stop)
+        with ended_with(self.stop, self.admit) as ended:
+            answer = run_task("materialise", request, limits=self._limits(), environment=environment, stop=ended)
         return dict(answer["rows_written"] or {})
 
     def _limits(self) -> Limits:

@@ -8,6 +8,9 @@ from psycopg import sql
 from drkeeper.systems._postgres.connect import Connection, connected, protected_databases
 from drkeeper.systems._postgres.options import Options
 
+LONGEST_SECONDS = 300
+"""Of one question to a frozen view: a backup waits for its answer, and so do the dead rows that the snapshot keeps."""
+
 
 def databases(options: Options) -> tuple[str, ...]:
     """What is protected there.
@@ -34,6 +37,7 @@ def session(options: Options, database: str, *, writing: bool) -> Iterator[Conne
 def in_snapshot(options: Options, database: str, snapshot: str) -> Iterator[Connection]:
     """One read-only transaction that sees what an exported snapshot does."""
     with connected(options, database) as connection:
+        connection.execute(sql.SQL("SET statement_timeout = {}").format(sql.Literal(f"{LONGEST_SECONDS}s")))
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
         yield connection
