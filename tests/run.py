@@ -1,4 +1,4 @@
-"""All tests, two at a time; the few that fail are run once more, one at a time, and told.
+"""All tests, three files at a time; the few that fail are run once more, one at a time, and told.
 
 Hundreds of servers are started and killed on two cores, and a wait that is long enough on an idle machine may not be
 beside a bench's worth of other tests. A test that fails alone, too, fails; so does a run in which many fail. What
@@ -14,7 +14,7 @@ from pathlib import Path
 MOST = 5
 FAILED = 1  # pytest's exit code where tests failed
 CACHE = Path(".pytest_cache/v/cache/lastfailed")
-TOGETHER = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+TOGETHER = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def run(arguments: list[str]) -> int:

@@ -80,7 +80,8 @@ class Platform:
             samples=dict(told.samples),
             findings=told.findings,
         )
-        return ApplicationRecord.model_validate_json(record.model_dump_json())
+        kept = ApplicationRecord.model_validate_json(record.model_dump_json())
+        return kept.model_copy(update={"samples": json.loads(json.dumps(record.samples))})
 
     def whole_witness(self, **options: Any) -> ApplicationRecord:
         """One that remembers every entity; Redis gives random keys, which may leave one out."""

@@ -214,7 +214,6 @@ def test_one_that_is_refused_does_not_undo_the_switch_and_can_be_done_again(fill
     connection.execute(
         "UPDATE experiments SET artifact_location = %s WHERE experiment_id = 1", (f"{filled.source.url}/1",)
     )
-    connection.execute("ALTER ROLE postgres SET default_transaction_read_only = off")
     connection.execute("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
                        " RAISE lock_not_available; END $$")  # fmt: skip
     connection.execute("CREATE TRIGGER no BEFORE UPDATE ON logged_models EXECUTE FUNCTION no()")

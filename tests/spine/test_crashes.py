@@ -11,8 +11,8 @@ from drkeeper import catalog
 from drkeeper.verify import verify_points
 from drkeeper.wiring import open_vault
 
-KILLS = 30
-RESTORE_KILLS = 8
+KILLS = 16
+RESTORE_KILLS = 6
 LEASE_SECONDS = 2
 MANY_ROWS = 100_000  # some five frames
 

@@ -1,6 +1,7 @@
 """What is kept of relocations: a record of the vault for each, and none is ever dropped."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
@@ -68,8 +69,10 @@ def keep(vault: Vault, record: RelocationRecord) -> str:
 
 
 def newest_first(vault: Vault, application: str) -> Iterator[RelocationRecord]:
-    """All of one application, as they are read."""
-    for key in reversed(vault.record_keys(RELOCATIONS)):
-        record = vault.read_record(key, RelocationRecord)
-        if record.application == application:
-            yield record
+    """All of one application, as they are read: keys have whole seconds, so those of one second are put in order."""
+    keys = reversed(vault.record_keys(RELOCATIONS))
+    for _, within_a_second in groupby(keys, key=lambda key: key.rpartition("-")[0]):
+        records = [vault.read_record(key, RelocationRecord) for key in within_a_second]
+        for record in sorted(records, key=lambda record: record.at, reverse=True):
+            if record.application == application:
+                yield record
