@@ -88,8 +88,9 @@ class Operator:
     def records(self, region="here"):
         """The relocations in one region of the vault, oldest first."""
         folder = Path(self.folder) / f"vault-{region}" / "relocations"
-        files = sorted(folder.iterdir()) if folder.exists() else []
-        return [json.loads(file.read_text())["record"] for file in files]
+        files = list(folder.iterdir()) if folder.exists() else []
+        found = [json.loads(file.read_text())["record"] for file in files]
+        return sorted(found, key=lambda record: record["at"])
 
 
 def bucket(url, region, **more):

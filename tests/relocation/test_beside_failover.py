@@ -50,7 +50,8 @@ class Tracked(Platform):
 
     def records(self):
         folder = self.folder / "vault/relocations"
-        return [json.loads(file.read_text())["record"] for file in sorted(folder.iterdir())] if folder.exists() else []
+        files = list(folder.iterdir()) if folder.exists() else []
+        return sorted((json.loads(file.read_text())["record"] for file in files), key=lambda record: record["at"])
 
 
 @pytest.fixture
