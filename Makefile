@@ -56,6 +56,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/cluster.py
 	$(BIN)/python bench/objects.py
 	$(BIN)/python bench/consistency.py
+	$(BIN)/python bench/applications.py
+	$(BIN)/python bench/relocation.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
