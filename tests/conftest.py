@@ -13,7 +13,6 @@ LONG_FILES = (
     "consistency/test_under_load.py",
     "spine/test_cluster.py",
     "test_demo.py",
-    "rebuild/test_full.py",
     "spine/test_flow.py",
     "spine/test_region_lost.py",
     "rebuild/test_story.py",

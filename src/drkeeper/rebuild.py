@@ -10,28 +10,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
-
-from pydantic import JsonValue
+from typing import Self
 
 from drkeeper import catalog, clock, usable
 from drkeeper._rebuild import kept, records
 from drkeeper._rebuild.errors import RebuildPartial
 from drkeeper._rebuild.held import Holding, walk
-from drkeeper._rebuild.look import Place, look, online_names, with_sources
+from drkeeper._rebuild.look import Place, look, online_names, told_sources, with_sources
 from drkeeper._rebuild.proof import left, proofs, until
 from drkeeper._rebuild.records import RebuildBegun, RebuildRecord, ViewOutcome
 from drkeeper._rebuild.seen import Demand, Seen, Wish
 from drkeeper._rebuild.work import Work
 from drkeeper.applications._feast.options import Options
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.repo import repo_config
-from drkeeper.applications._sdk import run_task
 from drkeeper.errors import DrkeeperError, Refused, UsageInvalid, WorldChanged
 from drkeeper.facts import Check
 from drkeeper.lease import hold
 from drkeeper.locks import Lock, guard_of
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
-from drkeeper.rebuild_plan import RebuildPlan, build_plan, starts
+from drkeeper.rebuild_plan import RebuildPlan, build_plan
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
@@ -47,6 +46,7 @@ class Prepared:
 
     Attributes:
         seen: What it was made from.
+        feast: The process that told of the sources, and will materialise; it ends with the block.
     """
 
     policy: Policy
@@ -54,6 +54,15 @@ class Prepared:
     place: Place
     seen: Seen
     plan: RebuildPlan
+    feast: Feast
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The plan stays; Feast's process ends."""
+        self.feast.close()
 
 
 def due_rebuilds(policy: Policy, names: Iterable[str]) -> list[str]:
@@ -69,7 +78,7 @@ def due_rebuilds(policy: Policy, names: Iterable[str]) -> list[str]:
 
 
 def prepare(policy: Policy, application: str, *, mode: Wish | None = None, end: datetime | None = None) -> Prepared:
-    """Look at registry, store and sources, and plan. Changes nothing.
+    """Look at registry, store and sources, and plan. Changes nothing; what is returned is to be closed.
 
     Args:
         policy: Whose application.
@@ -87,9 +96,12 @@ def prepare(policy: Policy, application: str, *, mode: Wish | None = None, end: 
     known = kept.entries(vault, application)
     demand = Demand(wish=mode or place.options.rebuild, until=min(end or now, now))
     seen = look(place, records.pending(known), now)
-    seen = with_sources(seen, _sources(place, seen, demand.until))
-    plan = build_plan(seen, demand, plan_id=token_hex(4), policy=policy.name, now=now, past=records.past(known))
-    return Prepared(policy=policy, vault=vault, place=place, seen=seen, plan=plan)
+    with ExitStack() as stack:
+        feast = stack.enter_context(Feast(lambda: repo_config(place.options, place.systems), place.options.limits))
+        seen = with_sources(seen, told_sources(feast, seen, demand.until))
+        plan = build_plan(seen, demand, plan_id=token_hex(4), policy=policy.name, now=now, past=records.past(known))
+        stack.pop_all()
+    return Prepared(policy=policy, vault=vault, place=place, seen=seen, plan=plan, feast=feast)
 
 
 def insist(prepared: Prepared) -> None:
@@ -142,7 +154,7 @@ def rebuild(
             if isinstance(lock, Lock):
                 lock.check()
 
-        work = Work(prepared.place, prepared.plan, progress or Silent(), stop, admit)
+        work = Work(prepared.place, prepared.plan, prepared.feast, progress or Silent(), stop, admit)
         begun = _begun(prepared.plan)
         kept.keep(prepared.vault, begun)
         return _carried_out(prepared, begun, work)
@@ -163,8 +175,8 @@ def rebuild_after_restore(
     outcomes: dict[str, RebuildRecord | DrkeeperError] = {}
     for application in due_rebuilds(policy, names):
         try:
-            prepared = prepare(policy, application)
-            outcomes[application] = rebuild(prepared, wait_seconds=wait_seconds, progress=progress, stop=stop)
+            with prepare(policy, application) as prepared:
+                outcomes[application] = rebuild(prepared, wait_seconds=wait_seconds, progress=progress, stop=stop)
         except DrkeeperError as error:
             outcomes[application] = error
     return outcomes
@@ -180,21 +192,6 @@ def _place(policy: Policy, vault: Vault, application: str) -> Place:
     options = policy.applications[application].options
     assert isinstance(options, Options)  # noqa: S101 - it is among the known ones
     return Place(application, options, open_systems(acting_policy(policy, vault), options.systems))
-
-
-def _sources(place: Place, seen: Seen, end: datetime) -> list[dict[str, object]]:
-    """What Feast says of each view's source: whether it is there, its newest event time, its rows."""
-    config, environment = repo_config(place.options, place.systems)
-    after: JsonValue = {name: start.at.isoformat() for name, start in starts(seen, end).items()}
-    as_of: JsonValue = {view.name: view.newest_at.isoformat() for view in seen.views if view.newest_at}
-    request: dict[str, JsonValue] = {
-        "repo_config": config,
-        "until": end.isoformat(),
-        "after": after,
-        "as_of": as_of,
-    }
-    answer = run_task("sources", request, limits=place.options.limits, environment=environment)
-    return list(answer["sources"])
 
 
 def _insist_unchanged(prepared: Prepared) -> None:

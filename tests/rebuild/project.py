@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import redis
 
@@ -21,6 +22,13 @@ VIEWS = {"purchases": ("amount", "items"), "visits": ("pages",), "scores": ("ris
 
 def hours(count):
     return START + timedelta(hours=count)
+
+
+def children(process_id):
+    """Of all its threads."""
+    return [
+        int(child) for file in Path(f"/proc/{process_id}/task").glob("*/children") for child in file.read_text().split()
+    ]
 
 
 class Project:

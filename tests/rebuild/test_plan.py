@@ -249,9 +249,9 @@ def test_a_full_rebuild_removes_the_keys_and_takes_everything():
 @pytest.mark.parametrize(
     ("rows", "history", "basis", "p50"),
     [
-        (100_000, [], "no history", 20),
-        (None, [], "no history, rows not known", 15),
-        (None, QUICK_FULL, "rows are not known", 15),
+        (100_000, [], "no history", 10),
+        (None, [], "no history, rows not known", 5),
+        (None, QUICK_FULL, "rows are not known", 5),
         (100_000, QUICK_FULL[1:], "1 earlier rebuild", 120),
         (100, QUICK_FULL[1:], "1 earlier rebuild", 60),
         (100, [*QUICK_FULL[1:]] * 3, "3 earlier rebuilds", 60),

@@ -108,13 +108,17 @@ def test_a_model_sees_nothing_of_our_environment_and_its_folder_is_gone_afterwar
     assert not Path(seen["folder"]).exists()
 
 
-def test_a_session_does_one_task_after_the_other_in_one_process(model):
+def test_a_session_does_one_task_after_the_other_in_one_process(model, tmp_path):
     asked = {"folder": model, "input": told("who")}
     with opened("mlflow", limits=LIMITS) as session:
         first, read = session.ask("predict", asked)["prediction"]
         with pytest.raises(TaskFailed, match="predict: "):
             session.ask("predict", {"folder": model, "input": told("nothing_of_that_name")})
+        assert session.ready
         assert session.ask("predict", asked)["prediction"] == [first, 0], "what is asked is not on a model's stdin"
+        with pytest.raises(TaskTimedOut, match="no answer in 1 s"):
+            session.ask("predict", {"folder": model, "input": told("sleep", tmp_path / "pids")}, seconds=1)
+        assert not session.ready
     assert read == 0
     assert gone(first)
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import JsonValue
+
 from drkeeper._rebuild.held import Held, walk
 from drkeeper._rebuild.seen import Pending, Seen, SourceKind, ViewSeen
 from drkeeper.applications._feast.definitions import ON_DEMAND, Definitions, View, definitions_of
 from drkeeper.applications._feast.online import scan
 from drkeeper.applications._feast.options import Options
+from drkeeper.applications._feast.process import Feast
 from drkeeper.errors import Refused
 from drkeeper.feature_registry import parse
+from drkeeper.rebuild_plan import starts
 from drkeeper.systems import Keeping, Registering, System
 
 SAMPLED_KEYS = 2000
@@ -101,6 +105,14 @@ def online_names(definitions: Definitions) -> dict[str, str]:
     names = {each.name: each.online_name for each in definitions.views}
     on_demand = (one.spec for one in definitions.messages(ON_DEMAND) if one.spec.write_to_online_store)
     return names | {spec.name: spec.name for spec in on_demand}
+
+
+def told_sources(feast: Feast, seen: Seen, end: datetime) -> list[dict[str, object]]:
+    """What Feast says of each view's source: whether it is there, its newest event time, its rows."""
+    after: JsonValue = {name: start.at.isoformat() for name, start in starts(seen, end).items()}
+    as_of: JsonValue = {view.name: view.newest_at.isoformat() for view in seen.views if view.newest_at}
+    request: dict[str, JsonValue] = {"until": end.isoformat(), "after": after, "as_of": as_of}
+    return list(feast.ask("sources", request)["sources"])
 
 
 def with_sources(seen: Seen, told: Sequence[Mapping[str, Any]]) -> Seen:

@@ -12,8 +12,7 @@ from drkeeper._rebuild.look import Place
 from drkeeper._rebuild.records import ViewOutcome
 from drkeeper._rebuild.watch import ended_with
 from drkeeper.applications._feast.online import project_keys
-from drkeeper.applications._feast.repo import repo_config
-from drkeeper.applications._sdk import Limits, run_task
+from drkeeper.applications._feast.process import Feast
 from drkeeper.errors import DrkeeperError, Interrupted, ToolMissing
 from drkeeper.log import get_logger
 from drkeeper.progress import Progress
@@ -30,6 +29,7 @@ class Work:
     """One rebuild.
 
     Attributes:
+        feast: What materialises; it is closed when that is done.
         admit: Called before anything is written; raises where it must not be done (any more).
         removed_keys: So far.
         outcomes: Of views, as they are done.
@@ -37,6 +37,7 @@ class Work:
 
     place: Place
     plan: RebuildPlan
+    feast: Feast
     progress: Progress
     stop: threading.Event
     admit: Callable[[], None]
@@ -46,7 +47,7 @@ class Work:
     def carry_out(self) -> None:
         """All of it. A view that fails costs the others nothing; its outcome says why.
 
-        Views of one start go to one process, for Feast takes seconds to import; where that fails, each has its own.
+        Views of one start are materialised together; where that fails, each by itself.
 
         Raises:
             Interrupted, LeaseLost, ToolMissing, SystemUnreachable: It did not get to its end.
@@ -56,10 +57,11 @@ class Work:
         groups: dict[datetime, list[ViewRebuild]] = {}
         for view in self.plan.views:
             groups.setdefault(view.start, []).append(view)
-        for start, together in groups.items():
-            if not self._materialise(together, start) and len(together) > 1:
-                for view in together:
-                    self._materialise([view], start)
+        with self.feast:
+            for start, together in groups.items():
+                if not self._materialise(together, start) and len(together) > 1:
+                    for view in together:
+                        self._materialise([view], start)
 
     def _remove(self) -> None:
         task = f"remove keys of {self.plan.project}"
@@ -110,24 +112,21 @@ class Work:
         return not error
 
     def _asked(self, names: list[str], start: datetime) -> dict[str, int]:
-        config, environment = repo_config(self.place.options, self.place.systems)
-        config["materialization"] = {"online_write_batch_size": ROWS_AT_ONCE}
         request: dict[str, JsonValue] = {
-            "repo_config": config,
             "start": start.isoformat(),
             "end": self.plan.until.isoformat(),
             "views": [*names],
         }
+        config = {"materialization": {"online_write_batch_size": ROWS_AT_ONCE}}
         with ended_with(self.stop, self.admit) as ended:
-            answer = run_task("materialise", request, limits=self._limits(), environment=environment, stop=ended)
+            answer = self.feast.ask("materialise", request, config=config, seconds=self._seconds(), stop=ended)
         return dict(answer["rows_written"] or {})
 
-    def _limits(self) -> Limits:
+    def _seconds(self) -> float:
         """A multiple of the forecast; a day where nobody knows how many rows there are."""
-        usual = self.place.options.limits
         known = all(view.rows is not None for view in self.plan.views)
         seconds = PATIENCE * self.plan.forecast.p90_seconds if known else DAY_SECONDS
-        return Limits(usual.python, max(usual.seconds, seconds), usual.memory_bytes)
+        return max(self.feast.limits.seconds, seconds)
 
     def _go_on(self) -> None:
         if self.stop.is_set():

@@ -13,9 +13,9 @@ from drkeeper import clock
 from drkeeper.applications import ALONE, Restored, Witnessed
 from drkeeper.applications._feast.online_checks import online_checks
 from drkeeper.applications._feast.options import Options
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.registry_checks import read_definitions, registry_checks
 from drkeeper.applications._feast.repo import repo_config
-from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.applications._feast.witness import take_witness
 from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.errors import PolicyInvalid

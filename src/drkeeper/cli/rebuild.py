@@ -84,9 +84,9 @@ def plan(settings: Settings, *, application: str, mode: Any, until: datetime | N
     from drkeeper.rebuild import insist, prepare
 
     settings.quiet_logging()
-    prepared = prepare(settings.load_policy(), application, mode=mode, end=until)
-    show_plan(prepared, output)
-    insist(prepared)
+    with prepare(settings.load_policy(), application, mode=mode, end=until) as prepared:
+        show_plan(prepared, output)
+        insist(prepared)
 
 
 @command.command("run")
@@ -115,13 +115,13 @@ def run(
     from drkeeper.cli.prompt import confirm
     from drkeeper.rebuild import insist, prepare, rebuild
 
-    prepared = prepare(settings.load_policy(), application, mode=mode, end=until)
-    if not settings.quiet or not yes:
-        show_plan(prepared, "table", err=True)
-    insist(prepared)
-    confirm(_question(prepared.plan), yes=yes)
-    with working(settings) as work:
-        record = rebuild(prepared, wait_seconds=wait_seconds, progress=work.progress, stop=work.stop)
+    with prepare(settings.load_policy(), application, mode=mode, end=until) as prepared:
+        if not settings.quiet or not yes:
+            show_plan(prepared, "table", err=True)
+        insist(prepared)
+        confirm(_question(prepared.plan), yes=yes)
+        with working(settings) as work:
+            record = rebuild(prepared, wait_seconds=wait_seconds, progress=work.progress, stop=work.stop)
     show_record(record, output)
     _insist(record)
 

@@ -1,6 +1,6 @@
 """What the demo does with Feast, through its SDK: churn features of the CDNOW customers, served from Valkey.
 
-Meant for a process of its own (`worker`): Feast takes seven CPU seconds to import.
+Meant for a process of its own (`worker`): Feast takes seconds to import.
 """
 
 import logging
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from drkeeper.applications._sdk.child import unchecked
 from drkeeper.demo.customers import FEATURE_NAMES, INSTALL_HINT, Customer, load_customers
 from drkeeper.errors import ToolMissing
 
@@ -158,7 +159,8 @@ def import_feast() -> Any:
     os.environ.update(FEAST_USAGE="False", DO_NOT_TRACK="true", TQDM_DISABLE="1")
     warnings.simplefilter("ignore")
     try:
-        import feast
+        with unchecked():
+            import feast
     except ImportError as error:
         raise ToolMissing("Feast is not installed", hint=INSTALL_HINT) from error
     logging.getLogger("feast").setLevel(logging.ERROR)

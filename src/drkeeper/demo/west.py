@@ -46,8 +46,8 @@ def relocate(policy: Policy) -> RelocationRecord:
 
 def rebuild_store(policy: Policy) -> tuple[RebuildRecord, Forecast]:
     """Bring the online store from its own newest event times to now, out of the offline store; and its forecast."""
-    prepared = rebuild.prepare(policy, FEATURES)
-    return rebuild.rebuild(prepared), prepared.plan.forecast
+    with rebuild.prepare(policy, FEATURES) as prepared:
+        return rebuild.rebuild(prepared), prepared.plan.forecast
 
 
 def forecast_of_proof(policy: Policy) -> list[Forecast]:

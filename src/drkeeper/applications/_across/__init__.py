@@ -16,8 +16,8 @@ from drkeeper.applications._across.champion import Champion
 from drkeeper.applications._across.features import Undecided, features_of
 from drkeeper.applications._across.rows import MOST_ROWS, Row, picked, rows_of, standing
 from drkeeper.applications._feast.definitions import Definitions
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.samples import Sample
-from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.applications._mlflow import likeness
 from drkeeper.applications._sdk import TaskFailed, TaskTimedOut, TaskTooLarge
 from drkeeper.errors import DrkeeperError, Interrupted

@@ -10,8 +10,8 @@ from drkeeper.applications._across import check_across, record_across, unanswere
 from drkeeper.applications._across.champion import NOWHERE, opened_champion
 from drkeeper.applications._feast.definitions import Definitions
 from drkeeper.applications._feast.options import Options as FeastOptions
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.samples import Sample
-from drkeeper.applications._feast.through_feast import Feast
 from drkeeper.applications._mlflow.options import Options as MlflowOptions
 from drkeeper.applications._mlflow.options import RecordedModel
 from drkeeper.errors import DrkeeperError, Interrupted

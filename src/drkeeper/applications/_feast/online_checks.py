@@ -9,9 +9,10 @@ from drkeeper.applications._feast.definitions import Definitions
 from drkeeper.applications._feast.freshness import freshness_checks
 from drkeeper.applications._feast.online import Scan, project_keys, scan
 from drkeeper.applications._feast.options import Options
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.samples import Sample, expiry, sample_checks, sample_from, sample_of, with_expiry
 from drkeeper.applications._feast.serving import eviction_checks, expiry_checks, persistence_check
-from drkeeper.applications._feast.through_feast import Feast, horizons, inquiry, through_feast
+from drkeeper.applications._feast.through_feast import horizons, inquiry, through_feast
 from drkeeper.applications._feast.words import seen_words
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check

@@ -1,20 +1,20 @@
 """The sampled entities, read through Feast itself from both stores: what is served, and what models are trained on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
-from pydantic import JsonValue, SecretStr
+from pydantic import JsonValue
 
 from drkeeper.applications._feast import skew
 from drkeeper.applications._feast.definitions import Definitions, View
 from drkeeper.applications._feast.layout import DUMMY_JOIN_KEY
 from drkeeper.applications._feast.online import Scan
+from drkeeper.applications._feast.process import Feast
 from drkeeper.applications._feast.samples import Sample
-from drkeeper.applications._sdk import Limits, Session, TaskFailed, TaskTimedOut, TaskTooLarge, opened
+from drkeeper.applications._sdk import TaskFailed, TaskTimedOut, TaskTooLarge
 from drkeeper.errors import DrkeeperError, ToolMissing
 from drkeeper.facts import Check
 
@@ -51,56 +51,6 @@ class Inquiry:
         for place, sample in enumerate(self.samples):
             places.setdefault(frozenset(sample.entity), set()).add(place)
         yield from map(frozenset, places.values())
-
-
-class Feast:
-    """How Feast is asked: in one process, which begins with the first question and ends with the block.
-
-    Args:
-        place: Gives the config of a `RepoConfig`, and the environment that holds the secrets that it names.
-        limits: Of the process.
-    """
-
-    def __init__(self, place: Callable[[], tuple[dict[str, Any], Mapping[str, SecretStr]]], limits: Limits) -> None:
-        self._place = place
-        self._limits = limits
-        self._process = ExitStack()
-        self._session: Session | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    @cached_property
-    def _known_place(self) -> tuple[dict[str, Any], Mapping[str, SecretStr]]:
-        return self._place()
-
-    def insist_known(self) -> None:
-        """Raise where it cannot be said how Feast finds registry and online store."""
-        _ = self._known_place
-
-    def rows(self, task: str, rows: Sequence[Mapping[str, JsonValue]], features: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows that a task answers with. Raises as `Session.ask` does, and as the place does."""
-        config, environment = self._known_place
-        request: dict[str, JsonValue] = {
-            "repo_config": config,
-            "entity_rows": [dict(row) for row in rows],
-            "features": list(features),
-        }
-        if self._session is None:
-            begun = opened("feast", limits=self._limits, environment=environment)
-            self._session = self._process.enter_context(begun)
-        try:
-            return list(self._session.ask(task, request)["rows"])
-        except BaseException:
-            self._close()  # the next question finds a new one
-            raise
-
-    def _close(self) -> None:
-        self._session = None
-        self._process.close()
 
 
 def features_of(views: Iterable[View]) -> list[str]:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -94,8 +94,26 @@ class Session:
     _child: Child
     _stop: threading.Event
 
-    def ask(self, task: str, request: Mapping[str, JsonValue]) -> dict[str, Any]:
-        """Run a task, and wait for its answer. After an error that is not `TaskFailed` the session is of no more use.
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked (again): an SDK's own error leaves it so, whatever else goes wrong does not."""
+        return self._child.ready
+
+    def ask(
+        self,
+        task: str,
+        request: Mapping[str, JsonValue],
+        *,
+        seconds: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> dict[str, Any]:
+        """Run a task, and wait for its answer.
+
+        Args:
+            task: One of the SDK's.
+            request: Its arguments, without secrets.
+            seconds: That it may take; None: those of the limits.
+            stop: Ends this question; by default the event that the session was opened with.
 
         Raises:
             TaskFailed: In its own words, without the values of the environment; or it died.
@@ -106,7 +124,8 @@ class Session:
         """
         child = self._child
         child.begin(task, request)
-        _await(child, task, self.limits, self._stop)
+        limits = self.limits if seconds is None else replace(self.limits, seconds=seconds)
+        _await(child, task, limits, stop or self._stop)
         answer = child.answer()
         if "error" in answer:
             told = {name: child.secrets.scrubbed(text) for name, text in answer.items()}

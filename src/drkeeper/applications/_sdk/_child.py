@@ -47,6 +47,7 @@ class Child:
         self._process = process
         self._folder = folder
         self._asked = 0
+        self._idle = True
         self._answers, self._errors = answers, _pipe(process.stderr).fileno()
         self._answer = bytearray()
         self._said = bytearray()
@@ -58,6 +59,7 @@ class Child:
     def begin(self, task: str, request: Mapping[str, JsonValue]) -> None:
         """Begin a task; the one before has been answered."""
         self._asked += 1
+        self._idle = False
         self._answer.clear()
         file = self._folder / f".request-{self._asked}.json"
         file.write_text(json.dumps({"task": task, "request": dict(request)}), encoding="utf-8")
@@ -91,7 +93,13 @@ class Child:
             answer: dict[str, Any] = json.loads(self._answer)
         except ValueError as error:
             raise TaskFailed("what ran in the task wrote over its answer") from error
+        self._idle = True
         return answer
+
+    @property
+    def ready(self) -> bool:
+        """Whether it lives, and has answered what it was asked."""
+        return self._idle and self._died() is None
 
     @property
     def _answered(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 import importlib.util
 import json
 import math
@@ -17,8 +18,8 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,14 @@ def main(sdk: str, descriptor: int) -> None:
             asked = json.loads(Path(line.rstrip("\n")).read_text(encoding="utf-8"))
             answers.write(json.dumps(_answer(sdk, asked["task"], asked["request"])) + "\n")
             answers.flush()
+            _give_back()
     os._exit(0)
+
+
+def _give_back() -> None:
+    """Arrow keeps what it has freed (500 MB where 9 million rows were counted): the next task's bound is its own."""
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
 
 
 def _settle(descriptor: int) -> None:
@@ -109,8 +117,25 @@ def _load(sdk: str) -> Any:
     if spec is None or spec.loader is None:
         raise LookupError(f"no tasks of {sdk}")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with unchecked():
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Feast has typeguard rewrite its classes as they are imported: 2.5 of the 3.7 seconds of CPU that this takes."""
+    try:
+        typeguard: Any = importlib.import_module("typeguard")
+    except ImportError:
+        yield
+        return
+    kept = typeguard.typechecked
+    typeguard.typechecked = lambda target=None, **_: (lambda same: same) if target is None else target
+    try:
+        yield
+    finally:
+        typeguard.typechecked = kept  # what users wrote is checked as they wish
 
 
 if __name__ == "__main__":
