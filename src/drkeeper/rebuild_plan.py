@@ -23,8 +23,8 @@ from drkeeper.report.record import Forecast
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # Measured on two shared cores: Feast 0.67 takes 1 s for three views of 9,000 rows, once it has told of the sources (a
-# new process takes 2 s more); 210,000 rows of 30,000 entities in a parquet file take 3 s; 30,000 keys go in 0.6 s. These
-# are for a machine that is busy.
+# new process takes 2 s more); 210,000 rows of 30,000 entities in a parquet file take 3 s; 30,000 keys go in 0.6 s.
+# These are for a machine that is busy.
 FIXED_SECONDS = 5.0
 LEAST_SECONDS = 0.001
 ROWS_PER_SECOND = 20_000.0
