@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import shlex
 import signal
 import subprocess
@@ -142,7 +143,13 @@ def test_signals_are_passed_on_once_and_the_command_decides(policy, number):
 
 
 def test_at_a_terminal_the_command_reads_from_it_and_gets_ctrl_c(policy):
-    asks = "import os; print('name?', flush=True); print('hello', input(), flush=True); input()"
+    # It waits in short sleeps: Python's input() may miss a signal that comes just before it begins to wait.
+    asks = """if True:
+        import time
+        print('name?', flush=True)
+        print('hello', input(), flush=True)
+        while True:
+            time.sleep(0.1)"""
     process_id, terminal = at_a_terminal(argv(policy, "registry", "--", sys.executable, "-c", asks))
     try:
         read_until(terminal, b"name?")
@@ -183,6 +190,7 @@ def at_a_terminal(words):
 def read_until(terminal, wanted):
     said = b""
     while wanted not in said:
+        assert select.select([terminal], [], [], 60)[0], f"nothing more after {said!r}"
         said += os.read(terminal, 4096)
     return said
 

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pyrage
@@ -405,6 +406,9 @@ def test_a_note_that_the_power_cut_tore_counts_as_one(vault, torn, monkeypatch):
 def test_after_a_crash_without_a_power_cut_the_frames_are_used_again(vault):
     def chunks():
         yield from blocks(bytes_of(2, 12 * MIB))
+        give_up_at = time.monotonic() + 20
+        while sum(one.size_bytes for one in vault.primary.list("frames/")) < 4 * MIB and time.monotonic() < give_up_at:
+            time.sleep(0.05)  # frames are compressed and stored beside us
         raise CaptureFailed("killed")
 
     with pytest.raises(CaptureFailed), vault.writing(HeldLease()) as writer:
