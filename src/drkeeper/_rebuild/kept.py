@@ -1,9 +1,9 @@
 """Where records of rebuilds are kept: in the vault, the newest ones, in every region that answers."""
 
 from drkeeper._rebuild.records import Entry, RebuildBegun, RebuildRecord
-from drkeeper.errors import LeaseLost, VaultUnreachable
+from drkeeper.errors import LeaseLost
+from drkeeper.vault.everywhere import create_everywhere, drop_oldest
 from drkeeper.vault.layout import REBUILDS, time_text
-from drkeeper.vault.store import create_once
 from drkeeper.vault.vault import Vault
 
 BEGUN = "-begun.json"
@@ -32,17 +32,9 @@ def keep(vault: Vault, entry: Entry) -> None:
     prefix = f"{REBUILDS}{entry.application}/"
     ending = BEGUN if isinstance(entry, RebuildBegun) else ".json"
     key = f"{prefix}{time_text(entry.started_at)}-{entry.rebuild_id}{ending}"
-    if not vault.create_record(key, entry):
+    if not create_everywhere(vault, key, entry):
         raise LeaseLost(f"{entry.application}: rebuild {entry.rebuild_id} is written down already; stopped")
-    for name, store in vault.regions.available().items():
-        try:
-            create_once(store, key, vault.record_bytes(entry))
-        except VaultUnreachable:
-            vault.regions.shun(name)  # the next backup, or `drkeeper replicate`, brings it there
-    older = vault.record_keys(prefix)[:-KEPT]
-    if older:
-        for store in vault.regions.available().values():
-            store.delete(older)
+    drop_oldest(vault, prefix, beyond=KEPT)
 
 
 def _read(vault: Vault, key: str) -> Entry:

@@ -6,10 +6,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from drkeeper.errors import VaultUnreachable
 from drkeeper.recovery_point import Record
+from drkeeper.vault.everywhere import create_everywhere
 from drkeeper.vault.layout import RELOCATIONS, time_text
-from drkeeper.vault.store import create_once
 from drkeeper.vault.vault import Vault
 
 Verb = Literal["relocate", "failover", "failback"]
@@ -59,12 +58,7 @@ def keep(vault: Vault, record: RelocationRecord) -> str:
         VaultUnreachable: None does.
     """
     key = f"{RELOCATIONS}{time_text(record.at)}-{record.relocation_id}.json"
-    vault.create_record(key, record)
-    for name, store in vault.regions.available().items():
-        try:
-            create_once(store, key, vault.record_bytes(record))
-        except VaultUnreachable:
-            vault.regions.shun(name)  # the next backup, or `drkeeper replicate`, brings it there
+    create_everywhere(vault, key, record)
     return key
 
 

@@ -2,10 +2,9 @@
 
 from pydantic import AwareDatetime, Field
 
-from drkeeper.errors import VaultUnreachable
 from drkeeper.recovery_point import Record
+from drkeeper.vault.everywhere import create_everywhere, drop_oldest
 from drkeeper.vault.layout import REPLICATIONS, time_text
-from drkeeper.vault.store import create_once
 from drkeeper.vault.vault import Vault
 
 KEPT = 100
@@ -64,16 +63,8 @@ def keep_record(vault: Vault, record: ReplicationRecord) -> None:
     """
     prefix = f"{REPLICATIONS}{record.system}/"
     key = f"{prefix}{time_text(record.started_at)}.json"
-    vault.create_record(key, record)
-    for name, store in vault.regions.available().items():
-        try:
-            create_once(store, key, vault.record_bytes(record))
-        except VaultUnreachable:
-            vault.regions.shun(name)  # the next backup, or `drkeeper replicate`, brings it there
-    older = vault.record_keys(prefix)[:-KEPT]
-    if older:
-        for store in vault.regions.available().values():
-            store.delete(older)
+    create_everywhere(vault, key, record)
+    drop_oldest(vault, prefix, beyond=KEPT)
 
 
 def newest_record(vault: Vault, system: str) -> ReplicationRecord | None:
