@@ -10,10 +10,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, SerializeAsAny, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, SerializeAsAny, model_validator
 
 from drkeeper._policy.orders import merge_orders
-from drkeeper._policy.quantities import Cron, Duration, Name, Recipient
+from drkeeper._policy.quantities import Cron, Duration, Name, Recipient, Size
+from drkeeper._policy.recovery_sections import (
+    DrillsPolicy,
+    EvidencePolicy,
+    HookPair,
+    NotifyPolicy,
+    RecoveryPolicy,
+    ScenarioPolicy,
+)
+from drkeeper._policy.section import Section
 from drkeeper.applications import ApplicationOptions
 from drkeeper.errors import PolicyInvalid
 from drkeeper.hooks import Hook
@@ -22,12 +31,6 @@ from drkeeper.vault.store import StoreOptions
 VAULT_REGIONS = ("vault", "regions")
 """The part of a policy that is enough to read what lies in the vault."""
 DEFAULT_FILES = (Path("drkeeper.yaml"), Path("/etc/drkeeper/drkeeper.yaml"))
-
-
-class Section(BaseModel):
-    """A part of a policy: unknown keys are refused, nothing changes after it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class SystemPolicy(Section):
@@ -76,6 +79,9 @@ class VaultPolicy(Section):
     encryption: EncryptionPolicy | None = Field(default=None, description="Left out: frames are stored in the clear.")
     lease: Duration = Field(
         default=timedelta(minutes=2), description="How long a process that crashed keeps others from writing."
+    )
+    capacity: Size | None = Field(
+        default=None, description="Room of each region (2TB), where it has a bound that drkeeper cannot ask for."
     )
 
 
@@ -165,6 +171,14 @@ class Policy(Section):
     schedules: SchedulesPolicy = Field(default_factory=SchedulesPolicy, description="When the daemon does what.")
     sandbox: SandboxPolicy = Field(default_factory=SandboxPolicy, description="Where drills run.")
     failover: FailoverPolicy = Field(default_factory=FailoverPolicy, description="Beside a bucket's fail-over.")
+    hooks: tuple[HookPair, ...] = Field(default=(), description="Done around freezes, restores and their steps.")
+    recovery: RecoveryPolicy = Field(default_factory=RecoveryPolicy, description="How restores are carried out.")
+    scenarios: dict[Name, ScenarioPolicy] = Field(
+        default_factory=dict, description="What may be lost, beside the built-in scenarios."
+    )
+    drills: DrillsPolicy = Field(default_factory=DrillsPolicy, description="What is rehearsed, and due after it.")
+    evidence: EvidencePolicy = Field(default_factory=EvidencePolicy, description="How drill records are signed.")
+    notify: tuple[NotifyPolicy, ...] = Field(default=(), description="Who is told how work ended.")
 
     _written: dict[tuple[str | int, ...], str] = PrivateAttr(default_factory=dict)
 

@@ -22,7 +22,20 @@ from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
-from drkeeper.steps import Load, Prove, Release, RestorePlan, Step, Switch, TakeUndo, VerifyFacts, sentence
+from drkeeper.steps import (
+    FailOver,
+    Load,
+    Prove,
+    Rebuild,
+    Release,
+    Relocate,
+    RestorePlan,
+    Step,
+    Switch,
+    TakeUndo,
+    VerifyFacts,
+    sentence,
+)
 from drkeeper.systems import Holding, SelfProving, System
 from drkeeper.throttle import interruptible, stopped_by
 from drkeeper.vault.vault import Vault
@@ -122,6 +135,38 @@ class VaultStreams:
             self._progress.end(task, outcome)
 
 
+class Beside(Protocol):
+    """What a plan may do that is no restore: each may be done again after a crash."""
+
+    def fail_over(self, system: str) -> None:
+        """Make a bucket's replica the primary."""
+        ...
+
+    def relocate(self, application: str) -> None:
+        """Have its database say where its artifacts are now."""
+        ...
+
+    def rebuild(self, application: str) -> Iterable[Check]:
+        """Bring its online store up to date; what was compared afterwards."""
+        ...
+
+
+class NothingBeside:
+    """For plans that restore and do nothing else."""
+
+    def fail_over(self, system: str) -> None:
+        """Never in such a plan."""
+        raise AssertionError(f"no fail-over of {system} is possible here")
+
+    def relocate(self, application: str) -> None:
+        """Never in such a plan."""
+        raise AssertionError(f"no relocation of {application} is possible here")
+
+    def rebuild(self, application: str) -> Iterable[Check]:
+        """Never in such a plan."""
+        raise AssertionError(f"no rebuild of {application} is possible here")
+
+
 @dataclass
 class Restorer:
     """Everything that carrying out a plan needs.
@@ -131,6 +176,7 @@ class Restorer:
         take_undo: Takes and commits an undo point of the named systems.
         stop: Set from elsewhere to end the restore before its next step or block.
         prove: What an application says of the platform as it is now.
+        beside: Fail-overs, relocations and rebuilds.
         admit: Called before each step is noted as begun; raises when it must not be done (any more).
         guards: What a system is switched under, by name; taken before `admit` looks at it.
     """
@@ -146,6 +192,7 @@ class Restorer:
     admit: Callable[[Step], None] = lambda _: None
     guards: Mapping[str, Guard] = field(default_factory=dict)
     prove: Callable[[str], Iterable[Check]] = lambda _: ()
+    beside: Beside = field(default_factory=NothingBeside)
     checks: list[Check] = field(default_factory=list)
     usable: list[Check] = field(default_factory=list)
 
@@ -227,7 +274,7 @@ class Restorer:
         log.info("step done", elapsed_seconds=record.elapsed_seconds, predicted_seconds=step.forecast.p50_seconds)
         return record
 
-    def _act(self, step: Step) -> None:
+    def _act(self, step: Step) -> None:  # noqa: C901 - one for each step
         match step:
             case TakeUndo():
                 self.take_undo(step.systems)
@@ -244,6 +291,12 @@ class Restorer:
                 self._verify(self.endpoints[step.system], self._record(step.system))
             case Prove():
                 self.usable.extend(self.prove(step.application))
+            case FailOver():
+                self.beside.fail_over(step.system)
+            case Relocate():
+                self.beside.relocate(step.application)
+            case Rebuild():
+                self.checks.extend(self.beside.rebuild(step.application))
             case _:
                 assert_never(step)
 

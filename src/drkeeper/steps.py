@@ -64,7 +64,53 @@ class Release(_SystemStep):
     verb: Literal["release"] = "release"
 
 
-Step = Annotated[TakeUndo | Load | Switch | Release | VerifyFacts | Prove, Field(discriminator="verb")]
+class FailOver(_SystemStep):
+    """Make a bucket's replica the primary."""
+
+    verb: Literal["fail over"] = "fail over"
+
+
+class Relocate(_Step):
+    """Have an application's database say where its artifacts are now."""
+
+    verb: Literal["relocate"] = "relocate"
+    application: str
+    kind: str
+
+
+class Rebuild(_Step):
+    """Bring an application's online store up to date with its sources."""
+
+    verb: Literal["rebuild"] = "rebuild"
+    application: str
+    kind: str
+
+
+Step = Annotated[
+    TakeUndo | Load | Switch | Release | VerifyFacts | Prove | FailOver | Relocate | Rebuild,
+    Field(discriminator="verb"),
+]
+
+WayBack = Literal["restore", "fail over", "rebuild", "leave"]
+
+
+class Way(Record):
+    """One way in which a system could come back.
+
+    Attributes:
+        possible: Whether it can be taken; `why` says what is in its way.
+        chosen: Whether the plan takes it; `why` says why, or why not.
+        loss_seconds: How much of what was written would be lost, as time; None: nobody knows.
+    """
+
+    system: str
+    kind: str
+    way: WayBack
+    possible: bool
+    chosen: bool
+    forecast: Forecast | None = None
+    loss_seconds: float | None = None
+    why: str
 
 
 class Meaning(Record):
@@ -103,6 +149,9 @@ class RestorePlan(Record):
         only: Parts of its only system that this plan restores; all of it where there is none.
         into: Where that system is restored to, instead of its own place.
         left_out: Systems of the point that this plan does not restore, with the reason.
+        scenario: What is lost, by name; "" for a restore of what was asked for.
+        ways: Of each system that is gone, every way back, the chosen one among them.
+        fell_back_from: Points that turned out to be corrupt, with the reason; this plan is of an earlier one.
     """
 
     format: Literal[1] = 1
@@ -121,9 +170,12 @@ class RestorePlan(Record):
     forecast: Forecast
     critical_path: tuple[str, ...]
     left_out: dict[str, str] = Field(default_factory=dict)
+    scenario: str = ""
+    ways: tuple[Way, ...] = ()
+    fell_back_from: dict[str, str] = Field(default_factory=dict)
 
 
-def sentence(step: Step) -> str:
+def sentence(step: Step) -> str:  # noqa: PLR0911 - one for each step
     """One step in words, as plans, journals and reports show it."""
     match step:
         case TakeUndo():
@@ -138,6 +190,12 @@ def sentence(step: Step) -> str:
             return f"verify {step.system}"
         case Prove():
             return f"prove that {step.application} works"
+        case FailOver():
+            return f"make the replica of {step.system} the primary"
+        case Relocate():
+            return f"relocate {step.application}"
+        case Rebuild():
+            return f"rebuild {step.application}"
         case _:
             assert_never(step)
 

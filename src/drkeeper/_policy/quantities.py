@@ -183,6 +183,13 @@ Cron = Annotated[
     BeforeValidator(check_cron),
     WithJsonSchema({"type": "string", "examples": ["0 2 * * *", "*/5 * * * *", "0 5 1 */3 *"]}),
 ]
+Size = Annotated[
+    int,
+    BeforeValidator(
+        lambda value: value if isinstance(value, int) and not isinstance(value, bool) else parse_size(value)
+    ),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["500GB", "2TiB"]}),
+]
 Name = Annotated[str, AfterValidator(check_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
 Recipient = Annotated[
     str, AfterValidator(check_recipient), WithJsonSchema({"type": "string", "pattern": RECIPIENT_PATTERN})
