@@ -1,7 +1,7 @@
 """What may be lost: the built-in scenarios, and what one of them means for a policy's systems. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from drkeeper.errors import UsageInvalid
@@ -104,11 +104,14 @@ def loss_of(
         regions_named: The regions that are gone, where somebody said so.
 
     Raises:
-        UsageInvalid: It does not fit the policy: nothing of it would be gone.
+        UsageInvalid: It does not fit the policy: nothing of it would be gone, or what is named is not there.
     """
     unknown = [name for name in named if name not in systems]
     if unknown:
         raise UsageInvalid(f"scenario {scenario.name}: no system {', '.join(unknown)}; there are {', '.join(systems)}")
+    strange = [name for name in regions_named if name not in regions]
+    if strange:
+        raise UsageInvalid(f"scenario {scenario.name}: no region {', '.join(strange)}; there are {', '.join(regions)}")
     gone = tuple(
         name
         for name, kind in systems.items()
@@ -133,15 +136,38 @@ def fitting(systems: Mapping[str, str], *, encrypted: bool) -> tuple[str, ...]:
     )
 
 
-def built_in(name: str) -> Scenario:
+def scenario_of(name: str, like: str | None, title: str, own: Sequence[str]) -> Scenario:
+    """A policy's scenario: the built-in one of that name, a case of one, or one that is like none.
+
+    Args:
+        name: Which one.
+        like: The built-in scenario that the policy says it is a case of.
+        title: The policy's words for it.
+        own: Names of all the policy's own scenarios.
+
+    Raises:
+        UsageInvalid: There is no such scenario, or none that it is said to be like.
+    """
+    if name in own and like is None and name not in BUILT_IN:
+        return Scenario(name, title or name)
+    base = built_in(like or name, own)
+    return replace(base, name=name, title=title or base.title)
+
+
+def built_in(name: str, own: Sequence[str] = ()) -> Scenario:
     """The built-in scenario of that name.
+
+    Args:
+        name: Which one.
+        own: Names of a policy's own, which may have been meant.
 
     Raises:
         UsageInvalid: There is none.
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    near = get_close_matches(name, BUILT_IN, n=1)
+    known = tuple(dict.fromkeys((*BUILT_IN, *own)))
+    near = get_close_matches(name, known, n=1)
     raise UsageInvalid(
-        f"no scenario {name}", hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(BUILT_IN)}"
+        f"no scenario {name}", hint=f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     )

@@ -11,12 +11,14 @@ from drkeeper.locks import Guard, guard_of
 from drkeeper.log import get_logger
 from drkeeper.policy import Policy, ScratchCluster, freeze_order
 from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.scenarios import Loss, loss_of, scenario_of
 from drkeeper.steps import Meaning, Target
 from drkeeper.systems import Clearing, Holding, Narrowing, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
 if TYPE_CHECKING:
+    from drkeeper._policy.recovery_sections import ScenarioPolicy
     from drkeeper.drill_record import DrillRequest
     from drkeeper.forecast import Run
 
@@ -109,6 +111,39 @@ def meanings(policy: Policy) -> list[Meaning]:
         Meaning(application=name, kind=policy.applications[name].kind, systems=systems)
         for name, systems in spans(policy).items()
     ]
+
+
+def loss(policy: Policy, name: str) -> "tuple[Loss, ScenarioPolicy | None]":
+    """What a scenario means for a policy, and what the policy itself says of that scenario.
+
+    Raises:
+        UsageInvalid: There is no such scenario, or it does not fit the policy.
+    """
+    own = policy.scenarios.get(name)
+    scenario = scenario_of(name, own.like if own else None, own.title if own else "", tuple(policy.scenarios))
+    if scenario.key_lost and policy.vault.encryption is None:
+        raise UsageInvalid(f"scenario {name} does not fit the policy: its vault is not encrypted, so there is no key")
+    kinds = {each: system.kind for each, system in policy.systems.items()}
+    named, regions_named = (own.systems, own.regions) if own else ((), ())
+    return loss_of(scenario, kinds, tuple(policy.vault.regions), named=named, regions_named=regions_named), own
+
+
+def policy_after(policy: Policy, loss: Loss, own: "ScenarioPolicy | None") -> Policy:
+    """The policy as it is when that was lost: only regions that are left, only a key that is left.
+
+    The vault may then have no identity; the regions that are gone are never asked.
+
+    Raises:
+        Refused: No region is left.
+    """
+    regions = {name: each for name, each in policy.vault.regions.items() if name not in loss.regions}
+    if not regions:
+        raise Refused(f"scenario {loss.scenario.name}: no region of the vault is left, so nothing can come back")
+    vault = policy.vault.model_copy(update={"regions": regions})
+    if loss.scenario.key_lost and vault.encryption is not None:
+        encryption = vault.encryption.model_copy(update={"identity": own.identity if own else None})
+        vault = vault.model_copy(update={"encryption": encryption})
+    return policy.model_copy(update={"vault": vault})
 
 
 def narrow(policy: Policy, systems: Mapping[str, System], only: Sequence[str], into: str) -> dict[str, System]:
