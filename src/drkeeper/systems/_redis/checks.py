@@ -7,8 +7,9 @@ from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems._redis import permissions
+from drkeeper.systems._redis.ailments import ailments
 from drkeeper.systems._redis.frozen import COMMAND_STREAM, RDB_STREAM, reachable_fields
-from drkeeper.systems._redis.info import read_setting, server_version
+from drkeeper.systems._redis.info import read_info, read_setting, server_version
 from drkeeper.systems._redis.nodes import choose_node
 from drkeeper.systems._redis.options import Options
 from drkeeper.systems._redis.rdb import newest_loadable
@@ -29,8 +30,7 @@ def probe(options: Options) -> Iterator[Check]:
             yield from permissions.all_permissions(control)
             yield _not_a_cluster(fields, "one node's keys only are captured; name each primary as a system")
             yield _has_room(fields)
-            if fields.get("aof_enabled") == "1":
-                yield _append_only_note()
+            yield from ailments({**fields, **_of_clients(control)} if fields else {})
         if options.replica is not None:
             yield _replica(options)
     except DrkeeperError as error:
@@ -60,6 +60,12 @@ def preflight(name: str, options: Options, record: SystemRecord) -> Iterator[Che
         yield _scratch_space(options, record)
     except DrkeeperError as error:
         yield Check(subject="reachable", verdict="failed", detail=str(error), remedy=error.hint)
+
+
+def _of_clients(control: Connection) -> dict[str, str]:
+    found = read_info(control, "clients", "stats")
+    limit = found.get("maxclients") or read_setting(control, "maxclients")  # INFO tells it since Redis 6
+    return {**found, "maxclients": limit or ""}
 
 
 def _not_a_cluster(fields: Fields, remedy: str) -> Check:
