@@ -1,51 +1,45 @@
-"""Restoring, from the plan to its end: find the point, look at the targets, plan, ask, carry out, resume or give up."""
+"""Restoring, from a plan that was prepared to its end: carry it out, resume it or give it up."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from secrets import token_hex
 
-from drkeeper import catalog, clock, usable
-from drkeeper.actions import back_up, history
+from drkeeper import catalog, usable
+from drkeeper.actions import back_up
 from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, WorldChanged
-from drkeeper.facts import Check
 from drkeeper.journal import Journal, read_journals
 from drkeeper.lease import Lease, hold
 from drkeeper.locks import Guard
 from drkeeper.log import get_logger
 from drkeeper.occupancy import Occupancy
-from drkeeper.plan import UNDO, WHOLE, Choice, build_plan, fingerprint
+from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
+from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, streams_of
 from drkeeper.progress import Progress, Silent
-from drkeeper.recovery_point import RecoveryPoint, SystemRecord
-from drkeeper.restore import Outcome, Restorer, VaultStreams, abandon, preflight
-from drkeeper.steps import Prove, RestorePlan, Step, Switch
-from drkeeper.systems import Differing, Holding, Identifying, System
+from drkeeper.restore import Outcome, Restorer, abandon
+from drkeeper.steps import RestorePlan, Step, Switch
+from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import acting_policy, guards, meanings, narrow, open_systems, open_vault, targets
+from drkeeper.wiring import acting_policy, guards, narrow, open_systems, open_vault, targets
+
+__all__ = [
+    "NewId",
+    "Prepared",
+    "differences",
+    "give_up",
+    "new_ids",
+    "prepare",
+    "prepare_saved",
+    "release",
+    "restore",
+    "resume",
+    "unfinished",
+]
 
 LEASE = "restore"
 # For a writer that holds a system's lock, beyond the time in which a dead one's ends.
 PATIENCE_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A plan, with everything that carrying it out needs.
-
-    Attributes:
-        systems: The endpoints that the plan restores into.
-        checks: What the targets said beforehand; no error among them.
-    """
-
-    policy: Policy
-    vault: Vault
-    point: RecoveryPoint
-    plan: RestorePlan
-    systems: dict[str, System]
-    checks: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,77 +50,6 @@ class NewId:
     former: str
     present: str
     path: str
-
-
-def prepare(
-    policy: Policy,
-    point_id: str = catalog.LATEST,
-    *,
-    names: Iterable[str] = (),
-    choice: Choice = WHOLE,
-) -> Prepared:
-    """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
-
-    Args:
-        policy: Whose systems.
-        point_id: Of the recovery point.
-        names: Of the systems; all by default.
-        choice: What somebody chose.
-
-    Raises:
-        Refused: The restore would fail, or destroy something.
-    """
-    vault = open_vault(policy)
-    point = catalog.find_point(vault, point_id, allow_partial=choice.allow_partial)
-    systems = narrow(policy, open_systems(acting_policy(policy, vault), names), choice.only, choice.into)
-    plan = build_plan(
-        point,
-        targets(policy, systems),
-        plan_id=token_hex(4),
-        now=clock.now(),
-        history=history(vault),
-        choice=choice,
-        meanings=meanings(policy),
-    )
-    wanted = {target.system for target in plan.targets}
-    systems = {name: system for name, system in systems.items() if name in wanted}
-    checks = tuple(preflight(point, plan, systems))
-    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
-
-
-def differences(prepared: Prepared) -> Iterator[str]:
-    """Lines of what a restore would change, for the systems that can say so beforehand."""
-    for name, system in prepared.systems.items():
-        record = prepared.point.system(name)
-        if record is not None and isinstance(system, Differing):
-            yield from system.difference(record, _streams(prepared.vault, record))
-
-
-def prepare_saved(policy: Policy, file: Path) -> Prepared:
-    """Plan anew what a saved plan describes, and insist that it is still the same.
-
-    Raises:
-        WorldChanged: The targets, the point, or what would be done are not what the saved plan says.
-    """
-    saved = _read_plan(file)
-    if saved.policy != policy.name:
-        raise WorldChanged(f"{file} is a plan of policy {saved.policy}, not of {policy.name}; nothing was changed")
-    names = [target.system for target in saved.targets]
-    choice = Choice(
-        overwrite=saved.overwrite,
-        allow_partial=bool(saved.left_out),
-        keep_held=saved.keep_held,
-        prove=any(isinstance(step, Prove) for step in saved.steps),
-        only=saved.only,
-        into=saved.into,
-    )
-    try:
-        fresh = prepare(policy, saved.point_id, names=names, choice=choice)
-    except (PointUnknown, Refused) as error:
-        raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
-    if fingerprint(fresh.plan) != fingerprint(saved):
-        raise WorldChanged(f"what {file} would do is not what it would do now; nothing was changed")
-    return fresh
 
 
 def restore(prepared: Prepared, *, progress: Progress | None = None, stop: threading.Event | None = None) -> Outcome:
@@ -189,7 +112,7 @@ def new_ids(policy: Policy, point_id: str, names: Iterable[str] = ()) -> Iterato
     for name, system in open_systems(policy, names).items():
         record = point.system(name)
         if record is not None and isinstance(system, Identifying):
-            for former, present, path in system.new_ids(record, _streams(vault, record)):
+            for former, present, path in system.new_ids(record, streams_of(vault, record)):
                 yield NewId(system=name, former=former, present=present, path=path)
 
 
@@ -208,10 +131,6 @@ def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
     if not journals:
         raise PointUnknown("no restore was left unfinished", hint="begin one with `drkeeper restore`")
     return journals[-1]
-
-
-def _streams(vault: Vault, record: SystemRecord) -> VaultStreams:
-    return VaultStreams(vault, record, Silent(), threading.Event())
 
 
 def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
@@ -287,12 +206,3 @@ def _undo_taker(policy: Policy, progress: Progress | None, stop: threading.Event
             raise Refused(f"no undo point could be taken ({lost}); nothing was overwritten")
 
     return take_undo
-
-
-def _read_plan(file: Path) -> RestorePlan:
-    try:
-        return RestorePlan.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise Refused(f"{file} cannot be read: {error.strerror}; nothing was changed") from error
-    except ValueError as error:
-        raise Refused(f"{file} is not a plan of this version of drkeeper; nothing was changed") from error

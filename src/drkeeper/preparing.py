@@ -1,0 +1,123 @@
+"""Before a restore: find the point, look at the targets, plan, ask what would stop it. Changes nothing."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+from drkeeper import catalog, clock
+from drkeeper.actions import history
+from drkeeper.errors import PointUnknown, Refused, WorldChanged
+from drkeeper.facts import Check
+from drkeeper.plan import WHOLE, Choice, build_plan, fingerprint
+from drkeeper.policy import Policy
+from drkeeper.progress import Silent
+from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.restore import VaultStreams, preflight
+from drkeeper.steps import Prove, RestorePlan
+from drkeeper.systems import Differing, System
+from drkeeper.vault.vault import Vault
+from drkeeper.wiring import acting_policy, meanings, narrow, open_systems, open_vault, targets
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, with everything that carrying it out needs.
+
+    Attributes:
+        systems: The endpoints that the plan restores into.
+        checks: What the targets said beforehand; no error among them.
+    """
+
+    policy: Policy
+    vault: Vault
+    point: RecoveryPoint
+    plan: RestorePlan
+    systems: dict[str, System]
+    checks: tuple[Check, ...] = ()
+
+
+def prepare(
+    policy: Policy,
+    point_id: str = catalog.LATEST,
+    *,
+    names: Iterable[str] = (),
+    choice: Choice = WHOLE,
+) -> Prepared:
+    """Find the point, look at the targets, plan, and ask each target what would stop it. Changes nothing.
+
+    Args:
+        policy: Whose systems.
+        point_id: Of the recovery point.
+        names: Of the systems; all by default.
+        choice: What somebody chose.
+
+    Raises:
+        Refused: The restore would fail, or destroy something.
+    """
+    vault = open_vault(policy)
+    point = catalog.find_point(vault, point_id, allow_partial=choice.allow_partial)
+    systems = narrow(policy, open_systems(acting_policy(policy, vault), names), choice.only, choice.into)
+    plan = build_plan(
+        point,
+        targets(policy, systems),
+        plan_id=token_hex(4),
+        now=clock.now(),
+        history=history(vault),
+        choice=choice,
+        meanings=meanings(policy),
+    )
+    wanted = {target.system for target in plan.targets}
+    systems = {name: system for name, system in systems.items() if name in wanted}
+    checks = tuple(preflight(point, plan, systems))
+    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
+
+
+def differences(prepared: Prepared) -> Iterator[str]:
+    """Lines of what a restore would change, for the systems that can say so beforehand."""
+    for name, system in prepared.systems.items():
+        record = prepared.point.system(name)
+        if record is not None and isinstance(system, Differing):
+            yield from system.difference(record, streams_of(prepared.vault, record))
+
+
+def prepare_saved(policy: Policy, file: Path) -> Prepared:
+    """Plan anew what a saved plan describes, and insist that it is still the same.
+
+    Raises:
+        WorldChanged: The targets, the point, or what would be done are not what the saved plan says.
+    """
+    saved = _read_plan(file)
+    if saved.policy != policy.name:
+        raise WorldChanged(f"{file} is a plan of policy {saved.policy}, not of {policy.name}; nothing was changed")
+    names = [target.system for target in saved.targets]
+    choice = Choice(
+        overwrite=saved.overwrite,
+        allow_partial=bool(saved.left_out),
+        keep_held=saved.keep_held,
+        prove=any(isinstance(step, Prove) for step in saved.steps),
+        only=saved.only,
+        into=saved.into,
+    )
+    try:
+        fresh = prepare(policy, saved.point_id, names=names, choice=choice)
+    except (PointUnknown, Refused) as error:
+        raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
+    if fingerprint(fresh.plan) != fingerprint(saved):
+        raise WorldChanged(f"what {file} would do is not what it would do now; nothing was changed")
+    return fresh
+
+
+def streams_of(vault: Vault, record: SystemRecord) -> VaultStreams:
+    """One system's streams, told to nobody."""
+    return VaultStreams(vault, record, Silent(), threading.Event())
+
+
+def _read_plan(file: Path) -> RestorePlan:
+    try:
+        return RestorePlan.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}; nothing was changed") from error
+    except ValueError as error:
+        raise Refused(f"{file} is not a plan of this version of drkeeper; nothing was changed") from error
