@@ -3,11 +3,14 @@
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from drkeeper import actions
+from drkeeper._policy.recovery_sections import NotifyOn
 from drkeeper.errors import BackupPartial, VerificationFailed
 from drkeeper.lease import hold
 from drkeeper.log import get_logger
+from drkeeper.notify import Told, tell_drill, tell_point, telling
 from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.scheduler import Job, run_jobs
@@ -22,13 +25,16 @@ NICENESS = 10  # those who are served come first
 
 def jobs(policy: Policy) -> dict[str, Job]:
     """One job for each schedule that the policy has."""
+    told: dict[NotifyOn, Callable[[threading.Event, Told], None]] = {
+        "backup": lambda stop, told: _backup(policy, stop, told),
+        "replicate": lambda stop, _: _replicate(policy, stop),
+        "verify": lambda stop, _: _verify(policy, stop),
+        "prune": lambda *_: _prune(policy),
+        "drill": lambda stop, told: _drill(policy, stop, told),
+    }
     run: dict[str, Callable[[threading.Event], None]] = {
-        "backup": lambda stop: _backup(policy, stop),
-        "replicate": lambda stop: _replicate(policy, stop),
-        "verify": lambda stop: _verify(policy, stop),
-        "prune": lambda _: _prune(policy),
+        **{work: partial(_telling, policy, work, action) for work, action in told.items()},
         "beat": lambda _: _beat(policy),
-        "drill": lambda stop: _drill(policy, stop),
     }
     crons = policy.schedules.model_dump()
     return {
@@ -51,10 +57,19 @@ def run_policy(policy: Policy, stop: threading.Event) -> None:
         lease.check()
 
 
-def _backup(policy: Policy, stop: threading.Event) -> None:
+def _telling(
+    policy: Policy, work: NotifyOn, action: Callable[[threading.Event, Told], None], stop: threading.Event
+) -> None:
+    """Do a job, and tell those whom the policy names how it ended."""
+    with telling(policy, work) as told:
+        action(stop, told)
+
+
+def _backup(policy: Policy, stop: threading.Event, told: Told) -> None:
     if os.nice(0) < NICENESS:  # on Linux of this thread, and of those that it starts
         os.nice(NICENESS - os.nice(0))
     backed = actions.back_up(policy, wait_seconds=WAIT_SECONDS, stop=stop)
+    tell_point(told, backed.point, backed.lacking)
     failed = [system.name for system in backed.point.systems if system.status != "complete"]
     behind = [each.system for each in backed.buckets if each.problem]
     if failed or backed.lacking or behind:
@@ -99,6 +114,7 @@ def _beat(policy: Policy) -> None:
     actions.beat(policy)
 
 
-def _drill(policy: Policy, stop: threading.Event) -> None:
+def _drill(policy: Policy, stop: threading.Event, told: Told) -> None:
     record = actions.drill(policy, trigger="schedule", stop=stop)
     get_logger().info("drill recorded", drill=record.drill_id, exit_code=exit_code_of(record))
+    tell_drill(told, record)

@@ -110,3 +110,13 @@ class NotifyPolicy(Section):
     only_failures: bool = Field(default=False, description="Say nothing of what went well.")
     timeout: Duration = Field(default=timedelta(seconds=10), description="Longer, and nobody was told.")
     allow_http: bool = Field(default=False, description="Permit a URL without TLS.")
+
+    @model_validator(mode="after")
+    def _leads_there_safely(self) -> Self:
+        """What has no value here (a reference that somebody else resolves) is no address, and is not judged."""
+        scheme, colon, _ = self.url.get_secret_value().partition("://")
+        if colon and scheme not in {"http", "https"}:
+            raise ValueError("expected an address such as https://hooks.example/drkeeper")
+        if colon and scheme == "http" and not self.allow_http:
+            raise ValueError("the url has no TLS; say allow_http: true where that is meant")
+        return self

@@ -50,14 +50,17 @@ def command(
         _show_order(policy, systems, output)
         return
     from drkeeper import actions
+    from drkeeper.notify import tell_point, telling
 
     os.nice(NICENESS)
-    with working(settings) as work:
-        backed = actions.back_up(
-            policy, names=systems, wait_seconds=wait_seconds, progress=work.progress, stop=work.stop
-        )
-    _show(backed, policy, output)
-    _insist(backed)
+    with telling(policy, "backup") as told:
+        with working(settings) as work:
+            backed = actions.back_up(
+                policy, names=systems, wait_seconds=wait_seconds, progress=work.progress, stop=work.stop
+            )
+        tell_point(told, backed.point, backed.lacking)
+        _show(backed, policy, output)
+        _insist(backed)
 
 
 def _capped(policy: "Policy", rate: int) -> "Policy":

@@ -36,12 +36,15 @@ def command(settings: Settings, point_id: str, report_dir: Path | None, output: 
       drkeeper drill -o json | jq .rto_seconds
     """
     from drkeeper import actions
+    from drkeeper.notify import tell_drill, telling
 
     policy = settings.load_policy()
     if report_dir is not None:
         _make(report_dir)
-    with working(settings) as work:
-        record = actions.drill(policy, point_id, progress=work.progress, stop=work.stop)
+    with telling(policy, "drill") as told:
+        with working(settings) as work:
+            record = actions.drill(policy, point_id, progress=work.progress, stop=work.stop)
+        tell_drill(told, record)
     files = write_reports(record, report_dir) if report_dir is not None else []
     if output in {"json", "yaml"}:
         show(record.model_dump(mode="json"), output, ())

@@ -80,6 +80,7 @@ def command(
     _check_usage(context, plan_file, resume, give_up)
     from drkeeper import recovery
     from drkeeper.following import due
+    from drkeeper.notify import tell_restore, telling
     from drkeeper.plan import Choice
 
     policy = settings.load_policy()
@@ -88,8 +89,9 @@ def command(
         _give_up(settings, give_up, yes=yes)
         return
     if resume is not None:
-        with working(settings) as work:
+        with telling(policy, "restore") as told, working(settings) as work:
             outcome = recovery.resume(policy, resume, progress=work.progress, stop=work.stop)
+            tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
     else:
         prepared = (
             recovery.prepare_saved(policy, plan_file)
@@ -97,8 +99,9 @@ def command(
             else recovery.prepare(policy, point_id, names=systems, choice=choice)
         )
         _ask(settings, prepared, yes=yes)
-        with working(settings) as work:
+        with telling(policy, "restore") as told, working(settings) as work:
             outcome = recovery.restore(prepared, progress=work.progress, stop=work.stop)
+            tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
     _show(outcome, due(policy, outcome.switched), output)
     _insist(outcome)
 
