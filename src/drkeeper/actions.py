@@ -11,13 +11,14 @@ from datetime import timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import catalog, clock, prune, usable
+from drkeeper import audit, catalog, clock, prune, usable
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.lease import WRITE, Lease, hold
+from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.prune import GRACE, PrunePlan, plan_prune
@@ -94,6 +95,37 @@ def back_up(
         stop: Set from elsewhere to end it.
     """
     vault = open_vault(policy)
+    with audit.recorded(vault, policy.name, "backup", purpose=purpose) as ending:
+        backed = _back_up(
+            policy, vault, names=names, purpose=purpose, wait_seconds=wait_seconds, progress=progress, stop=stop
+        )
+        _tell(ending, backed)
+    return backed
+
+
+def _tell(ending: audit.Ending, backed: Backed) -> None:
+    """What the audit log says of a backup: reports count by it, also when retention has dropped the point."""
+    point = backed.point
+    ending.detail.update({"point": point.point_id, "partial": point.partial, "lacking": " ".join(backed.lacking)})
+    for system in point.systems:
+        ending.detail[f"status.{system.name}"] = system.status
+        ending.detail[f"as_of.{system.name}"] = system.as_of.isoformat() if system.as_of else None
+    behind = [each.system for each in backed.buckets if each.problem]
+    ending.detail.update({"behind": " ".join(behind)} if behind else {})
+    if point.partial or backed.lacking or behind:
+        ending.exit_code = BackupPartial.exit_code
+
+
+def _back_up(
+    policy: Policy,
+    vault: Vault,
+    *,
+    names: Iterable[str],
+    purpose: Purpose,
+    wait_seconds: float,
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> Backed:
     systems = open_systems(acting_policy(policy, vault), names)
     guarded = guards(policy, vault, systems, wait_seconds=FREEZE_WAIT_SECONDS)
     sources = {
@@ -194,10 +226,26 @@ def drill(
     stop: threading.Event | None = None,
 ) -> DrillRecord:
     """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
+    vault = open_vault(policy)
+    with audit.recorded(vault, policy.name, "drill", trigger=trigger) as ending:
+        record = _drill(policy, vault, point_id, trigger=trigger, progress=progress, stop=stop)
+        ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
+        ending.exit_code = exit_code_of(record)
+    return record
+
+
+def _drill(
+    policy: Policy,
+    vault: Vault,
+    point_id: str,
+    *,
+    trigger: Literal["manual", "schedule"],
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> DrillRecord:
     from drkeeper.drill import run_drill
     from drkeeper.drill_record import proof_of, proof_of_use
 
-    vault = open_vault(policy)
     point = catalog.find_point(vault, point_id)
     regions = catalog.regions_of(vault, point)
     request = drill_request(policy, point, trigger=trigger, regions=regions, past=history(vault))

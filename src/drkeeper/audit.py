@@ -1,55 +1,83 @@
 """Who changed what, and when: a chain of small records in the vault in which nothing can be edited or cut out unseen.
 
-`audit/<number>.json`: each link holds the digest of the one before it. A command writes one as it begins, and one as
-it ends; a command that was killed has no second one. Heartbeats are not noted: they are the data's own record.
+`audit/<number>-<region>.json`: each link holds the digest of the one before it. A command writes one as it begins, and
+one as it ends; a command that was killed has no second one. Heartbeats are not noted: they are the data's own record.
+
+A number is taken by a conditional create in the first region that answers. When regions cannot see one another, the
+log goes on in each of them; the first link that sees all names the newest of each, and it is one log again. See
+docs/adr/0151-the-audit-log-is-a-chain-that-can-be-split-and-joined.md.
 """
 
 import getpass
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_hex
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from drkeeper import clock
+from drkeeper._audit import look
+from drkeeper._audit.append import append, digest_at, newest_of, places_of, read_link
+from drkeeper._audit.chain import check_chain
+from drkeeper._audit.link import Detail, Link
+from drkeeper.errors import DrkeeperError, Interrupted, Refused
+from drkeeper.facts import Check
+from drkeeper.log import get_logger
+from drkeeper.vault.layout import AUDIT
+from drkeeper.vault.vault import Vault
 
-from drkeeper.recovery_point import Record
+__all__ = [
+    "AUDIT",
+    "Detail",
+    "Ending",
+    "Link",
+    "actor",
+    "head",
+    "links",
+    "recorded",
+    "runs",
+    "triggered_by",
+    "verify_chain",
+]
 
-AUDIT = "audit/"
-Detail = str | int | float | bool | None
-
-
-class Link(Record):
-    """One link of the chain.
-
-    Attributes:
-        previous: Digest of the link before it; "" of the first.
-        run: Ties the end of a command to its beginning.
-        command: What was done, in the words of the command line (`backup`, `points forget`, `failover run`).
-        outcome: Of an end: "ok", "failed", "interrupted"; "" of a beginning.
-        detail: What it was about, and what came of it; no secret. Of a backup: `point`, `partial`, `trigger`,
-            `lacking` (regions), `as_of.<system>` and `status.<system>`.
-    """
-
-    number: int
-    previous: str
-    at: AwareDatetime
-    run: str
-    event: Literal["began", "ended"]
-    policy: str
-    actor: str
-    command: str
-    outcome: Literal["", "ok", "failed", "interrupted"] = ""
-    exit_code: int | None = None
-    error: str = ""
-    detail: dict[str, Detail] = Field(default_factory=dict)
+READ_THREADS = 8
+READ_AT_ONCE = 128
+_Became = tuple[Literal["ok", "failed", "interrupted"], int, str]
 
 
 @dataclass
 class Ending:
-    """What a command says of itself for its last link."""
+    """What a command says of itself for its last link.
+
+    Attributes:
+        exit_code: Where it ends otherwise than well without raising anything.
+    """
 
     detail: dict[str, Detail] = field(default_factory=dict)
+    exit_code: int = 0
+
+
+_trigger: ContextVar[str] = ContextVar("drkeeper_trigger", default="")
+
+
+@contextmanager
+def triggered_by(trigger: Literal["manual", "schedule"]) -> Iterator[None]:
+    """What is recorded within, in this thread, was begun in this way."""
+    former = _trigger.set(trigger)
+    try:
+        yield
+    finally:
+        _trigger.reset(former)
+
+
+def _triggered() -> str:
+    """As `triggered_by` says; else as $DRKEEPER_TRIGGER does (a CronJob's), else by hand."""
+    return _trigger.get() or os.environ.get("DRKEEPER_TRIGGER") or "manual"
 
 
 def actor() -> str:
@@ -61,3 +89,125 @@ def actor() -> str:
     with suppress(KeyError, OSError):
         user = getpass.getuser()
     return f"{user}@{socket.gethostname()}"
+
+
+@contextmanager
+def recorded(vault: Vault, policy: str, command: str, *, needed: bool = False, **detail: Detail) -> Iterator[Ending]:
+    """Note that a command begins, and how it ended.
+
+    A link that cannot be written is logged, and the end says what became of the beginning; the command goes on: a
+    restore is worth more than its note.
+
+    Args:
+        vault: Where to.
+        policy: The policy's name.
+        command: In the words of the command line.
+        needed: Of what deletes: without the link of its beginning it is refused.
+        **detail: What it is about; no secret.
+
+    Raises:
+        Refused: With `needed`, where the link of the beginning cannot be written.
+    """
+    began = _beginning(policy, command, detail)
+    lost = _write(vault, began)
+    if lost and needed:
+        raise Refused(f"{command} deletes, and its beginning cannot be noted in the audit log ({lost})")
+    ending = Ending()
+    became: _Became = ("ok", 0, "")
+    try:
+        yield ending
+        if ending.exit_code:
+            became = ("failed", ending.exit_code, "")
+    except BaseException as error:
+        became = _what_became(error)
+        raise
+    finally:
+        ending.detail.update({"lost": f"the beginning was not noted: {lost}"} if lost else {})
+        _write(vault, _end(began, became, ending))
+
+
+def _beginning(policy: str, command: str, detail: dict[str, Detail]) -> Link:
+    return Link(
+        number=0,
+        region="",
+        previous="",
+        at=clock.now(),
+        run=token_hex(4),
+        event="began",
+        policy=policy,
+        actor=actor(),
+        command=command,
+        detail={"trigger": _triggered(), **detail},
+    )
+
+
+def _end(began: Link, became: "_Became", ending: Ending) -> Link:
+    outcome, exit_code, error = became
+    update = {"at": clock.now(), "event": "ended", "outcome": outcome, "exit_code": exit_code, "error": error}
+    return began.model_copy(update={**update, "detail": {**began.detail, **ending.detail}})
+
+
+def _what_became(error: BaseException) -> "_Became":
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return "interrupted", Interrupted.exit_code, str(error)
+    if isinstance(error, DrkeeperError):
+        return "failed", error.exit_code, str(error)
+    return "failed", 1, type(error).__name__  # its words may hold anything
+
+
+def _write(vault: Vault, link: Link) -> str:
+    """Add a link; why that was not possible, or "" where it was."""
+    try:
+        append(vault, link)
+    except (DrkeeperError, OSError) as error:
+        get_logger().error("audit link lost", command=link.command, at_its=link.event, run=link.run, error=str(error))
+        return str(error)
+    return ""
+
+
+def head(vault: Vault) -> str:
+    """Number and digest of the newest link, for whoever keeps them elsewhere; "" where there is none."""
+    newest = newest_of(vault)
+    return f"{max(newest.values()).number} {digest_at(vault, max(newest.values()))}" if newest else ""
+
+
+def links(vault: Vault, since: datetime | None = None) -> list[Link]:
+    """All links that can be read, oldest first; `verify_chain` tells of the others.
+
+    Args:
+        vault: Whose.
+        since: Read back from the newest until so many in a row are older that no clock has jumped that often.
+    """
+    places = places_of(vault)
+    found: list[Link] = []
+    with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="audit-read") as pool:
+        while places:
+            places, part = places[:-READ_AT_ONCE], places[-READ_AT_ONCE:]
+            read = [link for link in pool.map(lambda place: read_link(vault, place), part) if link is not None]
+            found = [*read, *found]
+            if since is not None and read and all(link.at < since for link in read):
+                break
+    return [link for link in found if since is None or link.at >= since]
+
+
+def verify_chain(vault: Vault, anchors: Mapping[str, str] | None = None) -> list[Check]:
+    """Whether every link is there, in each region, as it was written.
+
+    Args:
+        vault: Whose log.
+        anchors: Words -> what `head` gave at some time, kept somewhere else; besides what drills of this vault hold.
+    """
+    held, away = look.held(vault)
+    unasked = [
+        Check(subject=f"audit.{region}", verdict="not checked", detail=f"region {region} is away: {why}")
+        for region, why in away.items()
+    ]
+    return [*unasked, *check_chain(held, {**look.anchors(vault), **(anchors or {})})]
+
+
+def runs(chain: Sequence[Link]) -> dict[str, list[Link]]:
+    """The links of each command, by its run, in the order in which they began."""
+    found: dict[str, list[Link]] = {}
+    for link in chain:
+        found.setdefault(link.run, []).append(link)
+    return found

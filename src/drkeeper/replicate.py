@@ -17,8 +17,11 @@ from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, StreamRef
 from drkeeper.vault.index import FrameIndex, FrameSpan
 from drkeeper.vault.layout import (
+    AUDIT,
     BUCKET_PROOFS,
     DELIVERIES,
+    DRILLS,
+    EVIDENCE,
     FAILOVERS,
     PINS,
     POINTS,
@@ -45,7 +48,9 @@ RECORDS = (
     FAILOVERS,
     RELOCATIONS,
     REBUILDS,
-    "drills/",
+    DRILLS,
+    EVIDENCE,
+    AUDIT,
     "journals/",
 )
 
