@@ -107,6 +107,14 @@ def test_what_is_no_registry_is_not_captured(system, file, data, says):
     assert refused(system.probe())
 
 
+def test_a_registry_that_is_gone_is_told_with_what_hides_the_loss(system, file):
+    file.unlink()
+    checks = {each.subject: each for each in system.probe()}
+    assert checks["registry"].verdict == "failed"
+    assert "holds no registry, or an empty one" in checks["registry"].detail
+    assert "before a process of Feast writes an empty one" in checks["registry"].remedy
+
+
 def test_what_is_no_registry_is_not_restored(system, file):
     point, before = capture(system), file.read_bytes()
 

@@ -19,7 +19,7 @@ from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems._feast_registry.content import LARGEST_BYTES, Content, RegistryChanged, Snapshot
 from drkeeper.systems._feast_registry.options import Options
-from drkeeper.systems._feast_registry.reading import insist_whole, is_unreadable
+from drkeeper.systems._feast_registry.reading import LOST, insist_whole, is_unreadable
 
 TRIES = 5
 NEVER = {"if-match": '"00000000000000000000000000000000"'}
@@ -44,7 +44,7 @@ class BucketPlace:
         try:
             describe(bucket, self._key)
         except ObjectGone:
-            yield Check(subject="reachable", verdict="failed", detail=f"no {self._url}", remedy="`feast apply`")
+            yield Check(subject="reachable", verdict="failed", detail=f"no {self._url}", remedy=LOST)
             return
         except DrkeeperError as error:
             yield Check(subject="reachable", verdict="failed", detail=str(error), remedy=error.hint)

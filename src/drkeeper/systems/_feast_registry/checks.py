@@ -9,7 +9,7 @@ from drkeeper.feature_registry import SCHEMA_VERSION, FeatureRegistry, RegistryU
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.systems._feast_registry.content import REGISTRY, Content, Place, Snapshot
 from drkeeper.systems._feast_registry.options import Options
-from drkeeper.systems._feast_registry.reading import BARE, insist_whole
+from drkeeper.systems._feast_registry.reading import BARE, LOST, insist_whole
 
 TOLD = 5
 """Differences that are told; more are counted."""
@@ -27,7 +27,9 @@ def probe(place: Place, options: Options, lock_name: str) -> Iterator[Check]:
     """Whether it can be read, and what its servers and writers should know."""
     try:
         found = place.look()
-        if found is not None:
+        if found is None:
+            yield _none(options)
+        else:
             registry = insist_whole(found.content.registry, options.url)
             detail = ", ".join(f"{count} {kind}" for kind, count in registry.counts.items() if count)
             yield Check(subject="registry", verdict="passed", detail=detail)
@@ -36,6 +38,17 @@ def probe(place: Place, options: Options, lock_name: str) -> Iterator[Check]:
         yield Check(subject="registry", verdict="failed", detail=str(error), remedy=error.hint)
     detail = f"writers take turns with backups and restores under `drkeeper lock {lock_name} -- COMMAND`"
     yield Check(subject="lock", verdict="passed", detail=detail)
+
+
+def _none(options: Options) -> Check:
+    """What Feast's servers say of it (`registry is None`) does not tell the cause."""
+    return Check(
+        subject="registry",
+        verdict="failed",
+        detail=f"{options.url} holds no registry, or an empty one: it was lost, nothing was applied there yet, or the "
+        "servers read another place (`registry` in feature_store.yaml); Feast serves no feature without it",
+        remedy=LOST,
+    )
 
 
 def unknown_fields(registry: FeatureRegistry) -> Iterator[Check]:

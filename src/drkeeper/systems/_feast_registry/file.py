@@ -17,7 +17,7 @@ from drkeeper.systems._feast_registry import folder
 from drkeeper.systems._feast_registry.content import LARGEST_BYTES, Content, RegistryChanged, Snapshot
 from drkeeper.systems._feast_registry.folder import FolderShelf
 from drkeeper.systems._feast_registry.options import Options
-from drkeeper.systems._feast_registry.reading import insist_whole, is_unreadable
+from drkeeper.systems._feast_registry.reading import LOST, insist_whole, is_unreadable
 from drkeeper.throttle import current_stop
 
 POLL_SECONDS = 0.05
@@ -47,7 +47,7 @@ class FilePlace:
             return
         if not found:
             said = "has 0 bytes" if self.path.exists() else "does not exist"
-            yield Check(subject="reachable", verdict="failed", detail=f"{self._named} {said}", remedy="`feast apply`")
+            yield Check(subject="reachable", verdict="failed", detail=f"{self._named} {said}", remedy=LOST)
             return
         yield Check(subject="reachable", verdict="passed", detail=str(self._named))
         yield self._writable("warning")

@@ -5,6 +5,9 @@ from drkeeper.feature_registry import FeatureRegistry, RegistryNewer, RegistryUn
 
 BARE = "holds no object but its project, as a process of Feast's makes one that finds none"
 
+LOST = "lost: `drkeeper restore`, before a process of Feast writes an empty one; new: `feast apply`"
+"""What to do where there is none: applying makes one without a past, which then hides the loss."""
+
 
 def insist_whole(data: bytes, where: str) -> FeatureRegistry:
     """The registry, where it can be one that somebody uses.

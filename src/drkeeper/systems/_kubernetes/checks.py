@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from drkeeper import clock
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Check
-from drkeeper.systems._kubernetes import deprecations, reviews
+from drkeeper.systems._kubernetes import ailments, deprecations, reviews
 from drkeeper.systems._kubernetes.api import ApiError, Cluster, translated
 from drkeeper.systems._kubernetes.connection import Connection
 from drkeeper.systems._kubernetes.git_remote import Remote
@@ -78,6 +78,7 @@ def _cluster(options: Options) -> Iterator[Check]:
             )
             answers = deprecations.ask(connection, selected(kinds, options), options.namespaces)
             yield from deprecations.findings(answers)
+            yield from ailments.probe(cluster, options)
     except ApiError as error:
         yield _unreachable(translated(error))
     except DrkeeperError as error:
