@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from drkeeper.course import Course, fail_overs, following, proofs
 from drkeeper.errors import Refused
-from drkeeper.forecast import Run, forecast_step, total
+from drkeeper.forecast import Limits, Run, forecast_step, makespan
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
-from drkeeper.steps import Load, Meaning, Prove, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
+from drkeeper.steps import Load, Meaning, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
 
 UNDO = "undo"
+IN_MEMORY = frozenset({"redis"})
+"""Kinds whose data are in the memory of their host."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Choice:
 
 
 WHOLE = Choice()
+NO_COURSE = Course("")
+USUAL_LIMITS = Limits()
 
 
 def build_plan(
@@ -53,32 +58,40 @@ def build_plan(
     history: Sequence[Run] = (),
     choice: Choice = WHOLE,
     meanings: Sequence[Meaning] = (),
+    course: Course = NO_COURSE,
+    limits: Limits = USUAL_LIMITS,
 ) -> RestorePlan:
     """Decide the steps that restore `targets` from `point`.
 
     Args:
         point: Where the data come from.
-        targets: The systems to restore, with what was seen of them.
+        targets: The systems to restore, with what was seen of them; none only where a course does something else.
         plan_id: Lower-case letters and digits; names the staging places too.
         now: Goes into the record.
         history: Earlier runs, for the forecast.
         choice: What somebody chose.
         meanings: Applications; those of which a system is restored, whole and in place, are asked at the end.
+        course: What is done for a scenario beside restoring.
+        limits: How many steps run at once, for the forecast of the whole; which hosts they are on is known here.
 
     Raises:
         Refused: The point is partial, lacks a system, or a target holds data.
     """
     records = {record.name: record for record in point.systems}
-    wanted = _restorable(point, records, targets, allow_partial=choice.allow_partial)
+    wanted = _restorable(point, records, targets, choice, needless=bool(course.ways))
     holding = [target.system for target in wanted if not target.empty]
     _insist_free(holding, into=choice.into, overwrite=choice.overwrite)
-    steps = tuple(_steps(point, records, wanted, holding, history))
-    if choice.prove and not choice.only and not choice.into:
-        steps += tuple(_proofs(meanings, [target.system for target in wanted], history))
+    switched = tuple(fail_overs(course, history))
+    steps = (*switched, *_steps(point, records, wanted, holding, history))
+    if switched:
+        steps = _released_after(steps, [step.step_id for step in switched])
     if choice.keep_held:
         steps = _without_releases(steps)
-    path = critical_path(steps)
+    steps += tuple(following(course, steps, history))
     names = {target.system for target in wanted}
+    if choice.prove and not choice.only and not choice.into:
+        steps += tuple(proofs(meanings, names | {way.system for way in course.ways}, steps, history))
+    hosts = {step.step_id: step.host for step in steps}
     return RestorePlan(
         plan_id=plan_id,
         created_at=now,
@@ -92,14 +105,25 @@ def build_plan(
         into=choice.into,
         targets=tuple(wanted),
         steps=steps,
-        forecast=total([step.forecast for step in steps if step.step_id in path]),
-        critical_path=path,
-        left_out={
-            record.name: record.error if record.status == "failed" else "not asked for"
-            for record in point.systems
-            if record.name not in names
-        },
+        forecast=makespan(steps, Limits(limits.at_once, limits.at_once_per_host, hosts)),
+        critical_path=critical_path(steps),
+        left_out=_left_out(point, names, course),
+        scenario=course.scenario,
+        ways=course.ways,
+        before=course.before,
+        point_why=course.point_why,
     )
+
+
+def _left_out(point: RecoveryPoint, restored: set[str], course: Course) -> dict[str, str]:
+    """System of the point -> why the plan does not restore it."""
+    others = {way.system: f"it comes back in another way: {way.way}" for way in course.ways if way.chosen}
+    reason = "not gone" if course.ways else "not asked for"
+    return {
+        record.name: record.error if record.status == "failed" else others.get(record.name, reason)
+        for record in point.systems
+        if record.name not in restored
+    }
 
 
 def _insist_free(holding: Sequence[str], *, into: str, overwrite: bool) -> None:
@@ -129,28 +153,49 @@ def _without_releases(steps: Sequence[Step]) -> tuple[Step, ...]:
     return tuple(kept)
 
 
+def _released_after(steps: Sequence[Step], waits: Sequence[str]) -> tuple[Step, ...]:
+    """The same; what came up held waits for these, too."""
+    return tuple(
+        step.model_copy(update={"after": (*step.after, *waits)}) if isinstance(step, Release) else step
+        for step in steps
+    )
+
+
 def critical_path(steps: Sequence[Step]) -> tuple[str, ...]:
     """The chain of steps whose median times add up to the most. Steps come after those that they wait for."""
-    best: dict[str, tuple[float, tuple[str, ...]]] = {}
+    ends: dict[str, float] = {}
+    longest: dict[str, str] = {}
     for step in steps:
-        before = max((best[name] for name in step.after), default=(0.0, ()))
-        best[step.step_id] = (before[0] + step.forecast.p50_seconds, (*before[1], step.step_id))
-    return max(best.values(), default=(0.0, ()))[1]
+        before = max(step.after, key=lambda name: ends[name], default="")
+        ends[step.step_id] = ends.get(before, 0.0) + step.forecast.p50_seconds
+        longest[step.step_id] = before
+    path, name = [], max(ends, key=lambda each: ends[each], default="")
+    while name:
+        path.append(name)
+        name = longest[name]
+    return tuple(reversed(path))
 
 
 def fingerprint(plan: RestorePlan) -> str:
     """Digest of what the plan would do and to what; two plans of one world have the same.
 
-    Left out: the plan's id and time, and forecasts, which change with every drill.
+    Left out: the plan's id and time, and forecasts, which change with every drill and, as the data lost, with time.
     """
-    body = plan.model_dump(mode="json", exclude={"plan_id", "created_at", "staging", "forecast", "critical_path"})
+    changing = {"plan_id", "created_at", "staging", "forecast", "critical_path", "ways", "point_why"}
+    body = plan.model_dump(mode="json", exclude=changing)
     for step in body["steps"]:
         del step["forecast"]
+    body["ways"] = {way.system: way.way for way in plan.ways if way.chosen}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _restorable(
-    point: RecoveryPoint, records: dict[str, SystemRecord], targets: Sequence[Target], *, allow_partial: bool
+    point: RecoveryPoint,
+    records: dict[str, SystemRecord],
+    targets: Sequence[Target],
+    choice: Choice,
+    *,
+    needless: bool,
 ) -> list[Target]:
     missing = [target.system for target in targets if target.system not in records]
     failed = [name for name, record in records.items() if record.status == "failed"]
@@ -163,13 +208,13 @@ def _restorable(
             f"point {point.point_id} does not hold {', '.join(missing)}; nothing was changed",
             hint="restore what it holds with --system NAME, or choose another point",
         )
-    if asked_failed and not allow_partial:
+    if asked_failed and not choice.allow_partial:
         raise Refused(
             f"point {point.point_id} is partial: {', '.join(asked_failed)}; nothing was changed",
             hint="choose a complete point, or give --allow-partial to restore what it holds",
         )
     wanted = [target for target in targets if target.system not in failed]
-    if not wanted:
+    if not wanted and not needless:
         raise Refused(f"point {point.point_id} holds nothing of what was asked for; nothing was changed")
     return wanted
 
@@ -195,27 +240,13 @@ def _steps(
             step_id=f"load:{target.system}",
             system=target.system,
             kind=target.kind,
+            host=target.host,
             size_bytes=size,
+            needs={"memory_bytes" if target.kind in IN_MEMORY else "disk_bytes": size},
             forecast=forecast_step(target.kind, "load", size, history),
             after=undo,
         )
     yield from _switches(order, records, history)
-
-
-def _proofs(meanings: Sequence[Meaning], wanted: Sequence[str], history: Sequence[Run]) -> Iterator[Step]:
-    """One application after the other, once every fact was compared."""
-    before = tuple(f"verify:{name}" for name in wanted)
-    for meaning in meanings:
-        if not set(meaning.systems) & set(wanted):
-            continue
-        yield Prove(
-            step_id=f"prove:{meaning.application}",
-            application=meaning.application,
-            kind=meaning.kind,
-            forecast=forecast_step(meaning.kind, "prove", 0, history),
-            after=before,
-        )
-        before = (f"prove:{meaning.application}",)
 
 
 def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history: Sequence[Run]) -> Iterator[Step]:
@@ -227,6 +258,7 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
             step_id=f"switch:{target.system}",
             system=target.system,
             kind=target.kind,
+            host=target.host,
             size_bytes=size,
             forecast=forecast_step(target.kind, "switch", size, history),
             after=before,
@@ -239,6 +271,7 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
             step_id=f"release:{target.system}",
             system=target.system,
             kind=target.kind,
+            host=target.host,
             forecast=forecast_step(target.kind, "release", 0, history),
             after=before,
         )
@@ -248,6 +281,7 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
             step_id=f"verify:{target.system}",
             system=target.system,
             kind=target.kind,
+            host=target.host,
             forecast=forecast_step(target.kind, "verify", records[target.system].size_bytes, history),
             after=before,
         )

@@ -9,11 +9,16 @@ from drkeeper.report.record import Forecast
 
 
 class _Step(Record):
-    """What all steps have: the steps that they wait for come earlier in the plan."""
+    """What all steps have: the steps that they wait for come earlier in the plan.
+
+    Attributes:
+        host: On which it works, for bounds on how many do at once; "": on none in particular.
+    """
 
     step_id: str
     forecast: Forecast
     after: tuple[str, ...] = ()
+    host: str = ""
 
 
 class _SystemStep(_Step):
@@ -31,10 +36,15 @@ class TakeUndo(_Step):
 
 
 class Load(_SystemStep):
-    """Bring one system's bytes to a place beside its live data."""
+    """Bring one system's bytes to a place beside its live data.
+
+    Attributes:
+        needs: What it takes of its host (`disk_bytes`, `memory_bytes`), at least.
+    """
 
     verb: Literal["load"] = "load"
     size_bytes: int
+    needs: dict[str, int] = Field(default_factory=dict)
 
 
 class Switch(_SystemStep):
@@ -91,13 +101,16 @@ Step = Annotated[
     Field(discriminator="verb"),
 ]
 
-WayBack = Literal["restore", "fail over", "rebuild", "leave"]
+WayBack = Literal["restore", "restore elsewhere", "restore, then rebuild", "fail over", "rebuild", "leave"]
+RESTORING: frozenset[WayBack] = frozenset({"restore", "restore elsewhere", "restore, then rebuild"})
+"""Ways for which a recovery point is needed, and a key that opens it."""
 
 
 class Way(Record):
     """One way in which a system could come back.
 
     Attributes:
+        way: "restore": to where it was. "restore elsewhere": into a new server, which the policy names from now on.
         possible: Whether it can be taken; `why` says what is in its way.
         chosen: Whether the plan takes it; `why` says why, or why not.
         loss_seconds: How much of what was written would be lost, as time; None: nobody knows.
@@ -130,6 +143,7 @@ class Target(Record):
 
     Attributes:
         holds: What is restored there comes up held, and is released when every other system is back.
+        host: Of the endpoint, without its port; "" where it is on none that is known.
     """
 
     system: str
@@ -137,6 +151,7 @@ class Target(Record):
     endpoint: str
     empty: bool
     holds: bool = False
+    host: str = ""
 
 
 class RestorePlan(Record):
@@ -144,13 +159,16 @@ class RestorePlan(Record):
 
     Attributes:
         staging: The name under which targets keep what is loaded until the switch.
-        critical_path: Step ids; the forecast is theirs.
+        forecast: Of the whole, with as many steps at once as the policy permits.
+        critical_path: Step ids: the longest chain of steps that wait for one another.
         keep_held: What comes up held stays so.
         only: Parts of its only system that this plan restores; all of it where there is none.
         into: Where that system is restored to, instead of its own place.
         left_out: Systems of the point that this plan does not restore, with the reason.
         scenario: What is lost, by name; "" for a restore of what was asked for.
         ways: Of each system that is gone, every way back, the chosen one among them.
+        before: The data of the point are of an earlier moment than this one.
+        point_why: Why this point was chosen, and which newer ones were not.
         fell_back_from: Points that turned out to be corrupt, with the reason; this plan is of an earlier one.
     """
 
@@ -172,6 +190,8 @@ class RestorePlan(Record):
     left_out: dict[str, str] = Field(default_factory=dict)
     scenario: str = ""
     ways: tuple[Way, ...] = ()
+    before: AwareDatetime | None = None
+    point_why: str = ""
     fell_back_from: dict[str, str] = Field(default_factory=dict)
 
 
@@ -207,6 +227,7 @@ def explain(plan: RestorePlan) -> list[dict[str, object]]:
             "step": step.step_id,
             "does": sentence(step),
             "after": ", ".join(step.after) or "-",
+            "host": step.host,
             "size_bytes": getattr(step, "size_bytes", None),
             "p50_seconds": step.forecast.p50_seconds,
             "p90_seconds": step.forecast.p90_seconds,
