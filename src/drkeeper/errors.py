@@ -47,10 +47,21 @@ class PointUnknown(DrkeeperError):
     default_hint = "list them with `drkeeper points`"
 
 
+class FindingUnknown(DrkeeperError):
+    """No finding, or more than one, answers to the id that was given."""
+
+    exit_code = 2
+    default_hint = "list them with `drkeeper findings`"
+
+
 class Refused(DrkeeperError):
     """A pre-flight check said no; nothing was changed."""
 
     exit_code = 4
+
+
+class NotApproved(Refused):
+    """A restore that somebody else must approve, and nobody has."""
 
 
 class WorldChanged(Refused):
@@ -84,6 +95,20 @@ class Interrupted(DrkeeperError):
     """SIGINT or SIGTERM arrived; everything was left consistent."""
 
     exit_code = 130
+
+
+class Aborted(Interrupted):
+    """Somebody ended a restore between two of its steps (`drkeeper recovery abort`)."""
+
+
+class StepsFailed(DrkeeperError):
+    """Several steps of a restore failed; the message names each of them, and those that were not run."""
+
+
+class StepTimedOut(DrkeeperError):
+    """A step of a restore took longer than the policy allows, and was ended, or left behind if that did not help."""
+
+    default_hint = "look at what its server waits for; `recovery.step_timeout` in the policy says how long a step may take"
 
 
 # --- the vault ------------------------------------------------------------------------------------------
@@ -120,6 +145,19 @@ class FrameCorrupt(VerificationFailed):
 
 class RecordCorrupt(VerificationFailed):
     """A small record of the vault (point, lease, journal) cannot be decoded or does not match its digest."""
+
+
+class PointCorrupt(VerificationFailed):
+    """What a recovery point holds of a system turned out to be damaged, or gone, while it was loaded.
+
+    Args:
+        message: As of every error.
+        system: Whose bytes they are.
+    """
+
+    def __init__(self, message: str, *, system: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.system = system
 
 
 class LeaseHeld(DrkeeperError):

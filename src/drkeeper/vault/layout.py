@@ -20,6 +20,8 @@ BUCKET_PROOFS = "bucket-proofs/"
 FAILOVERS = "failovers/"
 RELOCATIONS = "relocations/"
 REBUILDS = "rebuilds/"
+FINDINGS = "findings/"
+REPORTS = "reports/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:
