@@ -108,7 +108,9 @@ class StepsFailed(DrkeeperError):
 class StepTimedOut(DrkeeperError):
     """A step of a restore took longer than the policy allows, and was ended, or left behind if that did not help."""
 
-    default_hint = "look at what its server waits for; `recovery.step_timeout` in the policy says how long a step may take"
+    default_hint = (
+        "look at what its server waits for; `recovery.step_timeout` in the policy says how long a step may take"
+    )
 
 
 # --- the vault ------------------------------------------------------------------------------------------

@@ -1,41 +1,73 @@
 """What a restore has done so far, in small records each written once, so that it can go on after a crash.
 
-`journals/<plan id>/<number>.json`: the plan first, then one record as a step starts and one as it ends.
+`journals/<plan id>/<number>.json`: the plan first, then one record as a step starts and one as it ends. Times are
+those of a wall clock, which may jump; `since_seconds` is by a clock that does not, from when this process began.
 """
 
 import threading
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, SerializerFunctionWrapHandler, model_serializer
 
 from drkeeper import clock
 from drkeeper.errors import LeaseLost, PointUnknown
 from drkeeper.recovery_point import Record
-from drkeeper.report.record import StepRecord
+from drkeeper.report.record import Phase, StepRecord, without_defaults
 from drkeeper.steps import RestorePlan
 from drkeeper.vault.vault import Vault
 
 JOURNALS = "journals/"
-Event = Literal["planned", "started", "done", "failed", "finished", "abandoned"]
+Event = Literal["planned", "started", "done", "failed", "paused", "continued", "resumed", "finished", "abandoned"]
+
+
+class Before(Record):
+    """What had happened when a restore began, as far as anybody said so.
+
+    Attributes:
+        lost_at: The disaster.
+        detected_at: When somebody knew of it.
+        asked_at: When a plan was asked for: nothing of drkeeper's is older.
+        people_seconds: How long somebody was waited for: an answer, an approval.
+        approved_by: Who approved it.
+    """
+
+    lost_at: AwareDatetime | None = None
+    detected_at: AwareDatetime | None = None
+    asked_at: AwareDatetime | None = None
+    people_seconds: float = 0.0
+    approved_by: tuple[str, ...] = ()
 
 
 class Entry(Record):
     """One line of the journal.
 
     Attributes:
+        since_seconds: Since this process began, or took up, the restore; None where it was none that carries out steps.
+        by: With "paused", "continued", "abandoned": who wanted it; `error` says why.
         plan: With "planned".
+        before: With "planned".
         step_id: With "started", "done", "failed".
         record: With "done": what the step took.
+        phases: With "finished".
     """
 
     at: AwareDatetime
     event: Event
+    since_seconds: float | None = None
     step_id: str = ""
     error: str = ""
+    by: str = ""
     plan: RestorePlan | None = None
+    before: Before | None = None
     record: StepRecord | None = None
+    phases: tuple[Phase, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older entries do not have."""
+        return without_defaults(handler(self), {"since_seconds": None, "by": "", "before": None, "phases": []})
 
 
 class Journal:
@@ -49,13 +81,15 @@ class Journal:
         self._vault = vault
         self.plan = plan
         self.entries = entries
+        self._began_at: float | None = None
         self._lock = threading.Lock()
 
     @classmethod
-    def begin(cls, vault: Vault, plan: RestorePlan) -> "Journal":
+    def begin(cls, vault: Vault, plan: RestorePlan, before: Before | None = None) -> "Journal":
         """Start the journal of a plan."""
         journal = cls(vault, plan, [])
-        journal._append(Entry(at=clock.now(), event="planned", plan=plan))
+        journal._began_at = clock.monotonic_seconds()
+        journal._append(Entry(at=clock.now(), event="planned", since_seconds=0.0, plan=plan, before=before))
         return journal
 
     @classmethod
@@ -87,13 +121,35 @@ class Journal:
         return self.entries[-1].event in ("finished", "abandoned")
 
     @property
+    def before(self) -> Before:
+        """What had happened when it began."""
+        return self.entries[0].before or Before()
+
+    @property
     def begun_at(self) -> datetime:
         """When the restore was planned."""
         return self.entries[0].at
 
-    def note(self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
+    def resume(self) -> None:
+        """Say that this process goes on with it."""
+        self._began_at = clock.monotonic_seconds()
+        self.note("resumed")
+
+    def note(
+        self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "", by: str = ""
+    ) -> None:
         """Add an entry."""
-        self._append(Entry(at=clock.now(), event=event, step_id=step_id, record=record, error=error))
+        self._append(
+            self._entry(event).model_copy(update={"step_id": step_id, "record": record, "error": error, "by": by})
+        )
+
+    def finish(self, phases: tuple[Phase, ...]) -> None:
+        """Say that every step is done, and what the whole took."""
+        self._append(self._entry("finished").model_copy(update={"phases": phases}))
+
+    def _entry(self, event: Event) -> Entry:
+        since = None if self._began_at is None else round(clock.monotonic_seconds() - self._began_at, 3)
+        return Entry(at=clock.now(), event=event, since_seconds=since)
 
     def _append(self, entry: Entry) -> None:
         with self._lock:

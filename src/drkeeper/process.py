@@ -219,12 +219,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def end_children() -> None:
+def end_children(thread_id: int | None = None) -> None:
     """End the process groups of all our direct sub-processes, so that threads waiting for them wake up.
 
     For the way out after a signal; their contexts clean up the rest. Linux (`/proc`).
+
+    Args:
+        thread_id: Only of those that this thread has started, by its native id.
     """
-    for children in Path("/proc/self/task").glob("*/children"):
+    for children in Path("/proc/self/task").glob(f"{thread_id or '*'}/children"):
         for child in children.read_text().split():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(child), signal.SIGTERM)

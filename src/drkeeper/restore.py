@@ -1,24 +1,39 @@
 """Carry out a plan: the very steps that were shown, each noted in the journal, in parallel where they may be.
 
-After a failure no further step starts, the running ones end, and the error says what is live. After a crash the
-journal says which steps are done; the others are simply done again: a system's `load` and `switch` bear that.
+When a step fails, what waits for it is not run, and everything else is done; the error says what is what. After a
+crash the journal says which steps are done; the others are simply done again: a system's `load` and `switch` bear that.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Protocol, assert_never
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import assert_never
 
 from drkeeper import clock
-from drkeeper.errors import Interrupted, Refused
+from drkeeper._restore.board import Board
+from drkeeper._restore.drive import Drive
+from drkeeper._restore.lanes import Lanes
+from drkeeper._restore.streams import CORRUPT, VaultStreams
+from drkeeper._restore.words import (
+    Beside,
+    MemoryNotes,
+    NoOrders,
+    Notes,
+    NothingBeside,
+    Order,
+    Orders,
+    Outcome,
+    StepState,
+    Unwatched,
+    Watch,
+    Word,
+)
+from drkeeper.errors import Interrupted, PointCorrupt, Refused
 from drkeeper.facts import Check, broken, compare
-from drkeeper.journal import Event
+from drkeeper.forecast import Limits
 from drkeeper.locks import Guard
 from drkeeper.log import get_logger
-from drkeeper.process import end_children
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import StepRecord
@@ -37,134 +52,30 @@ from drkeeper.steps import (
     sentence,
 )
 from drkeeper.systems import Holding, SelfProving, System
-from drkeeper.throttle import interruptible, stopped_by
+from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 
-PARALLEL_STEPS = 4
+__all__ = [
+    "Beside",
+    "MemoryNotes",
+    "NoOrders",
+    "Notes",
+    "NothingBeside",
+    "Order",
+    "Orders",
+    "Outcome",
+    "Restorer",
+    "StepState",
+    "Unwatched",
+    "VaultStreams",
+    "Watch",
+    "Word",
+    "abandon",
+    "preflight",
+]
 
-
-class Notes(Protocol):
-    """What carry_out needs of a journal; drills keep theirs in memory."""
-
-    @property
-    def done(self) -> Mapping[str, StepRecord]:
-        """Steps that need not be done again."""
-        ...
-
-    def note(self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
-        """Add an entry, durably."""
-        ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a restore took and what its checks said.
-
-    Attributes:
-        usable: What applications said of it.
-    """
-
-    steps: tuple[StepRecord, ...]
-    checks: tuple[Check, ...]
-    usable: tuple[Check, ...] = ()
-
-    @property
-    def switched(self) -> tuple[str, ...]:
-        """Systems whose data were replaced."""
-        return tuple(step.system for step in self.steps if step.verb == "switch")
-
-
-@dataclass
-class MemoryNotes:
-    """Notes that end with the process.
-
-    Attributes:
-        records: Of the steps that ended well.
-        started: When each step began.
-        failures: What went wrong, by step.
-    """
-
-    records: dict[str, StepRecord] = field(default_factory=dict)
-    started: dict[str, datetime] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def done(self) -> Mapping[str, StepRecord]:
-        """Steps that ended well."""
-        return self.records
-
-    def note(self, event: Event, step_id: str = "", *, record: StepRecord | None = None, error: str = "") -> None:
-        """Keep what began, what is done and what failed."""
-        if event == "started":
-            self.started[step_id] = clock.now()
-        elif event == "done" and record is not None:
-            self.records[step_id] = record
-        elif event == "failed":
-            self.failures[step_id] = error
-
-
-class VaultStreams:
-    """One system's streams, read from the vault; each block is verified before it is given out."""
-
-    def __init__(self, vault: Vault, record: SystemRecord, progress: Progress, stop: threading.Event) -> None:
-        self._vault = vault
-        self._system = record.name
-        self._streams = {stream.name: stream for stream in record.streams}
-        self._progress = progress
-        self._stop = stop
-
-    def names(self) -> tuple[str, ...]:
-        """In the order in which they were written."""
-        return tuple(self._streams)
-
-    def size_bytes(self, name: str) -> int:
-        """Plain length."""
-        return self._streams[name].ref.size_bytes
-
-    def read(self, name: str) -> Iterator[bytes]:
-        """The plain bytes."""
-        task = f"{self._system}/{name}"
-        self._progress.begin(task, self.size_bytes(name))
-        outcome = "failed"
-        try:
-            for block in interruptible(self._vault.read(self._streams[name].ref), self._stop):
-                yield block
-                self._progress.advance(task, len(block))
-            outcome = "done"
-        finally:
-            self._progress.end(task, outcome)
-
-
-class Beside(Protocol):
-    """What a plan may do that is no restore: each may be done again after a crash."""
-
-    def fail_over(self, system: str) -> None:
-        """Make a bucket's replica the primary."""
-        ...
-
-    def relocate(self, application: str) -> None:
-        """Have its database say where its artifacts are now."""
-        ...
-
-    def rebuild(self, application: str) -> Iterable[Check]:
-        """Bring its online store up to date; what was compared afterwards."""
-        ...
-
-
-class NothingBeside:
-    """For plans that restore and do nothing else."""
-
-    def fail_over(self, system: str) -> None:
-        """Never in such a plan."""
-        raise AssertionError(f"no fail-over of {system} is possible here")
-
-    def relocate(self, application: str) -> None:
-        """Never in such a plan."""
-        raise AssertionError(f"no relocation of {application} is possible here")
-
-    def rebuild(self, application: str) -> Iterable[Check]:
-        """Never in such a plan."""
-        raise AssertionError(f"no rebuild of {application} is possible here")
+STEP_SECONDS = 12 * 3600.0
+Around = Callable[[str, Collection[str]], AbstractContextManager[object]]
 
 
 @dataclass
@@ -179,6 +90,11 @@ class Restorer:
         beside: Fail-overs, relocations and rebuilds.
         admit: Called before each step is noted as begun; raises when it must not be done (any more).
         guards: What a system is switched under, by name; taken before `admit` looks at it.
+        limits: How many steps run at the same time; their hosts are those of the plan.
+        step_seconds: A step that takes longer has failed.
+        around: What is done before a step, and undone after it: gets the step's id and its systems.
+        orders: What people say while it runs.
+        watch: Who looks on.
     """
 
     plan: RestorePlan
@@ -193,6 +109,11 @@ class Restorer:
     guards: Mapping[str, Guard] = field(default_factory=dict)
     prove: Callable[[str], Iterable[Check]] = lambda _: ()
     beside: Beside = field(default_factory=NothingBeside)
+    limits: Limits = field(default_factory=Limits)
+    step_seconds: float = STEP_SECONDS
+    around: Around = lambda _place, _systems: nullcontext()
+    orders: Orders = field(default_factory=NoOrders)
+    watch: Watch = field(default_factory=Unwatched)
     checks: list[Check] = field(default_factory=list)
     usable: list[Check] = field(default_factory=list)
 
@@ -201,63 +122,52 @@ class Restorer:
 
         Raises:
             Interrupted: `stop` was set.
-            DrkeeperError: A step failed; those that were running have ended.
+            Aborted: Somebody said so; loads were broken off, what else ran has ended.
+            PointCorrupt: The point's bytes are damaged, and nothing was switched.
+            DrkeeperError: Steps failed; those that do not wait for them are done.
         """
-        finished: dict[str, StepRecord] = {
+        done = {
             step.step_id: self.notes.done[step.step_id]
             for step in self.plan.steps
             # A check is about what is live now: it is made again after a crash.
             if step.step_id in self.notes.done and not isinstance(step, VerifyFacts | Prove)
         }
-        running: dict[Future[StepRecord], Step] = {}
-        with ThreadPoolExecutor(max_workers=PARALLEL_STEPS, thread_name_prefix="restore") as pool:
-            try:
-                while len(finished) < len(self.plan.steps):
-                    for step in self._ready(finished, running.values()):
-                        running[pool.submit(self._do, step)] = step
-                    ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        finished[running.pop(future).step_id] = future.result()
-                    self._check_stop()
-            except Interrupted:
-                end_children()  # a restore tool may have minutes to go; its step is done again by --resume
-                raise
-            except BaseException:
-                self.stop.set()
-                raise
-        steps = tuple(finished[step.step_id] for step in self.plan.steps)
-        return Outcome(steps=steps, checks=tuple(self.checks), usable=tuple(self.usable))
+        hosts = {step.step_id: step.host for step in self.plan.steps}
+        board = Board(self.plan.steps, replace(self.limits, hosts=hosts), done)
+        self.watch.plan(self.plan, frozenset(done))
+        Drive(
+            steps=self.plan.steps,
+            board=board,
+            lanes=Lanes(self.step_seconds),
+            notes=self.notes,
+            orders=self.orders,
+            watch=self.watch,
+            stop=self.stop,
+            work=self._do,
+            resume_hint=self._resume_hint,
+        ).run()
+        steps = tuple(board.finished[step.step_id] for step in self.plan.steps)
+        return Outcome(steps=steps, checks=tuple(self.checks), usable=tuple(self.usable), plan=self.plan)
 
-    def _ready(self, finished: Mapping[str, StepRecord], running: Iterable[Step]) -> list[Step]:
-        busy = {step.step_id for step in running}
-        return [
-            step
-            for step in self.plan.steps
-            if step.step_id not in finished
-            and step.step_id not in busy
-            and all(name in finished for name in step.after)
-        ]
+    @property
+    def _resume_hint(self) -> str:
+        return f"go on with `drkeeper restore --resume {self.plan.plan_id}`"
 
-    def _check_stop(self) -> None:
+    def _do(self, step: Step, stop: threading.Event) -> StepRecord:
+        """One step; in a thread of its own."""
         if self.stop.is_set():
-            raise Interrupted("interrupted", hint=f"go on with `drkeeper restore --resume {self.plan.plan_id}`")
-
-    def _do(self, step: Step) -> StepRecord:
-        self._check_stop()
+            raise Interrupted("interrupted", hint=self._resume_hint)
         guard = self.guards.get(step.system, nullcontext) if isinstance(step, Switch) else nullcontext
-        with stopped_by(self.stop), guard():
-            return self._do_alone(step)
+        with stopped_by(stop), guard(), self.around(step.step_id, systems_of(step)):
+            return self._do_alone(step, stop)
 
-    def _do_alone(self, step: Step) -> StepRecord:
+    def _do_alone(self, step: Step, stop: threading.Event) -> StepRecord:
         self.admit(step)
         log = get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)
-        try:
-            self._act(step)
-        except Exception as error:
-            self.notes.note("failed", step.step_id, error=str(error))
-            raise
+        self.watch.step(step, "started")
+        self._act(step, stop)
         record = StepRecord(
             name=sentence(step),
             verb=step.verb,
@@ -270,17 +180,15 @@ class Restorer:
             forecast=step.forecast,
             outcome="done",
         )
-        self.notes.note("done", step.step_id, record=record)
         log.info("step done", elapsed_seconds=record.elapsed_seconds, predicted_seconds=step.forecast.p50_seconds)
         return record
 
-    def _act(self, step: Step) -> None:  # noqa: C901 - one for each step
+    def _act(self, step: Step, stop: threading.Event) -> None:  # noqa: C901 - one for each step
         match step:
             case TakeUndo():
                 self.take_undo(step.systems)
             case Load():
-                record = self._record(step.system)
-                self.endpoints[step.system].load(record, self._streams(record), self.plan.staging)
+                self._load(step.system, stop)
             case Switch():
                 self.endpoints[step.system].switch(self._record(step.system), self.plan.staging)
             case Release():
@@ -288,7 +196,7 @@ class Restorer:
                 if isinstance(endpoint, Holding):
                     endpoint.release()
             case VerifyFacts():
-                self._verify(self.endpoints[step.system], self._record(step.system))
+                self._verify(self.endpoints[step.system], self._record(step.system), stop)
             case Prove():
                 self.usable.extend(self.prove(step.application))
             case FailOver():
@@ -300,20 +208,43 @@ class Restorer:
             case _:
                 assert_never(step)
 
-    def _verify(self, endpoint: System, record: SystemRecord) -> None:
+    def _load(self, name: str, stop: threading.Event) -> None:
+        record = self._record(name)
+        streams = self._streams(record, stop)
+        try:
+            self.endpoints[name].load(record, streams, self.plan.staging)
+        except Exception as error:
+            damage = streams.damage or error
+            if not isinstance(damage, CORRUPT):
+                raise
+            raise PointCorrupt(
+                f"point {self.point.point_id} cannot be restored: {name}: {damage}",
+                system=name,
+                hint="an earlier one may be whole: `drkeeper points` lists them; `drkeeper verify --heal` mends this "
+                "one where a region has what is lacking",
+            ) from error
+
+    def _verify(self, endpoint: System, record: SystemRecord, stop: threading.Event) -> None:
         self.checks.extend(compare(record.facts, endpoint.facts(record.facts), system=record.name))
         if isinstance(endpoint, SelfProving):
-            for check in endpoint.verify(record, self._streams(record)):
+            for check in endpoint.verify(record, self._streams(record, stop)):
                 self.checks.append(check.model_copy(update={"subject": f"{record.name}.{check.subject}"}))
 
-    def _streams(self, record: SystemRecord) -> VaultStreams:
-        return VaultStreams(self.vault, record, self.progress, self.stop)
+    def _streams(self, record: SystemRecord, stop: threading.Event) -> VaultStreams:
+        return VaultStreams(self.vault, record, self.progress, stop)
 
     def _record(self, name: str) -> SystemRecord:
         record = self.point.system(name)
         if record is None:
             raise Refused(f"point {self.point.point_id} does not hold {name}")
         return record
+
+
+def systems_of(step: Step) -> tuple[str, ...]:
+    """The systems that a step works on; none of a step on an application."""
+    if isinstance(step, TakeUndo):
+        return step.systems
+    return (step.system,) if isinstance(step, Load | Switch | Release | VerifyFacts | FailOver) else ()
 
 
 def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, System]) -> list[Check]:
