@@ -4,16 +4,15 @@ Thin on purpose: decisions are in the pure modules, work is in the verbs.
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import audit, catalog, clock, prune, usable
+from drkeeper import audit, catalog, clock, usable
 from drkeeper.backup import Source, take_point
-from drkeeper.errors import BackupPartial, DrkeeperError
+from drkeeper.errors import BackupPartial, DrkeeperError, VerificationFailed
 from drkeeper.facts import Check
 from drkeeper.forecast import Run, runs_of
 from drkeeper.heartbeat import Heartbeat
@@ -21,11 +20,9 @@ from drkeeper.lease import WRITE, Lease, hold
 from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
-from drkeeper.prune import GRACE, PrunePlan, plan_prune
 from drkeeper.recovery_point import Purpose, RecoveryPoint
 from drkeeper.replicate import RegionResult, replicate, replicate_records, scattered_points
 from drkeeper.report.record import DrillRecord
-from drkeeper.retention import Rules
 from drkeeper.runbook import render_runbook
 from drkeeper.systems import Delivering, System
 from drkeeper.vault.layout import runbook_key, time_text
@@ -34,9 +31,9 @@ from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import (
     acting_policy,
     acting_policy_if_known,
-    drill_request,
     guards,
     has_buckets,
+    open_applications,
     open_regions,
     open_systems,
     open_vault,
@@ -45,8 +42,11 @@ from drkeeper.wiring import (
 if TYPE_CHECKING:
     from drkeeper.artifacts import Brought
     from drkeeper.deliver import Delivered
+    from drkeeper.drilling import Setting
 
 HISTORY_RECORDS = 50
+# So many drills back a scenario that failed is still known to have failed.
+REHEARSAL_RECORDS = 200
 # For a writer that holds a system's lock; a materialisation takes minutes. Nothing is frozen yet, so waiting costs time
 # and no more. After that this one system fails.
 FREEZE_WAIT_SECONDS = 600.0
@@ -174,17 +174,28 @@ def copy_points(policy: Policy, *, wait_seconds: float = 0, progress: Progress |
     """Bring every point to every region that lacks it, and send what earlier points could not send."""
     vault = open_vault(policy)
     ttl_seconds = policy.vault.lease.total_seconds()
-    with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
-        regions = replicate(vault, scattered_points(vault), lease, progress=progress)
-        replicate_records(vault)
-    return Copied(regions=regions, delivered=tuple(send_waiting(vault, open_systems(policy))))
+    with audit.recorded(vault, policy.name, "replicate") as ending:
+        with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+            regions = replicate(vault, scattered_points(vault), lease, progress=progress)
+            replicate_records(vault)
+        ending.detail.update({f"points.{each.region}": len(each.points) for each in regions})
+        ending.exit_code = BackupPartial.exit_code if any(each.error for each in regions) else 0
+        return Copied(regions=regions, delivered=tuple(send_waiting(vault, open_systems(policy))))
 
 
 def check(policy: Policy) -> list[Check]:
-    """Probe every region and system; nothing is changed."""
-    from drkeeper.doctor import probe_regions, probe_systems
+    """Probe every region, system and application, and where we run; nothing is changed."""
+    from drkeeper import doctor
 
-    found = [*probe_regions(open_regions(policy)), *probe_systems(open_systems(policy))]
+    systems = open_systems(policy)
+    options = {name: policy.systems[name].options for name in systems}
+    found = [
+        *doctor.probe_regions(open_regions(policy)),
+        *doctor.probe_names({**options, **{f"vault.{name}": each for name, each in policy.vault.regions.items()}}),
+        *doctor.probe_memory(),
+        *doctor.probe_systems(systems),
+        *doctor.probe_applications(open_applications(policy), systems),
+    ]
     if has_buckets(policy):
         from drkeeper import artifacts
 
@@ -221,41 +232,49 @@ def drill(
     policy: Policy,
     point_id: str = catalog.LATEST,
     *,
+    scenario: str = "",
+    before: datetime | None = None,
+    surprise: bool = False,
+    seed: int | None = None,
     trigger: Literal["manual", "schedule"] = "manual",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> DrillRecord:
-    """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault."""
+    """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault.
+
+    Args:
+        policy: Whose systems.
+        point_id: Of the point.
+        scenario: What is taken to be lost; "": all that the point holds.
+        before: Take the newest point before this moment.
+        surprise: Draw the point and, where none is named, the scenario.
+        seed: Draw them by this one.
+        trigger: Who began it.
+        progress: Told of every block.
+        stop: Set from elsewhere to end it.
+    """
+    from drkeeper import drilling
+
     vault = open_vault(policy)
-    with audit.recorded(vault, policy.name, "drill", trigger=trigger) as ending:
-        record = _drill(policy, vault, point_id, trigger=trigger, progress=progress, stop=stop)
+    asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger)
+    asked = drilling.draw_scenario(policy, asked)
+    with audit.recorded(vault, policy.name, "drill", trigger=trigger, scenario=asked.scenario) as ending:
+        setting = drilling.settle(policy, vault, asked, history(vault))
+        record = keep_drill(policy, vault, setting, drilling.rehearse(setting, progress=progress, stop=stop))
         ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
         ending.exit_code = exit_code_of(record)
     return record
 
 
-def _drill(
-    policy: Policy,
-    vault: Vault,
-    point_id: str,
-    *,
-    trigger: Literal["manual", "schedule"],
-    progress: Progress | None,
-    stop: threading.Event | None,
-) -> DrillRecord:
-    from drkeeper.drill import run_drill
-    from drkeeper.drill_record import proof_of, proof_of_use
+def keep_drill(policy: Policy, vault: Vault, setting: "Setting", record: DrillRecord) -> DrillRecord:
+    """Keep the record of a drill or game day, and what it proves; the record as it was kept."""
+    from drkeeper import drilling
 
-    point = catalog.find_point(vault, point_id)
-    regions = catalog.regions_of(vault, point)
-    request = drill_request(policy, point, trigger=trigger, regions=regions, past=history(vault))
-    vault.regions.served.clear()
-    record = run_drill(request, vault=vault, progress=progress, stop=stop)
-    vault.create_record(f"{DRILLS}{time_text(record.started_at)}-{record.drill_id}.json", record)
-    for proof in (proof_of(record, vault.regions.served), proof_of_use(record, vault.regions.served)):
-        if proof is not None:
-            catalog.record_proof(vault, proof)
-    return record
+    kept = drilling.with_history(record, policy, drills(vault, newest=REHEARSAL_RECORDS))
+    kept = kept.model_copy(update={"audit_head": audit.head(vault)})
+    vault.create_record(f"{DRILLS}{time_text(kept.started_at)}-{kept.drill_id}.json", kept)
+    drilling.keep_proofs(vault, setting, kept)
+    return kept
 
 
 def verify(
@@ -271,18 +290,11 @@ def verify(
     vault = open_vault(policy)
     points = [catalog.find_point(vault, wanted, allow_partial=True) for wanted in point_ids]
     chosen = points or catalog.list_points(vault).points
-    return verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
-
-
-def forget(policy: Policy, point: RecoveryPoint) -> None:
-    """Drop one point's record everywhere; the next prune frees its space.
-
-    Raises:
-        Refused: It is pinned.
-    """
-    vault = open_vault(policy)
-    with hold(vault.primary, WRITE, ttl_seconds=policy.vault.lease.total_seconds()) as lease:
-        prune.forget(vault, point, lease)
+    with audit.recorded(vault, policy.name, "verify", level=level, sample=sample, points=len(chosen)) as ending:
+        result = verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
+        ending.detail.update(verdict=result.verdict, findings=len(result.findings))
+        ending.exit_code = VerificationFailed.exit_code if result.proofs and result.verdict != "passed" else 0
+    return result
 
 
 def heal(policy: Policy, found: Verification, *, wait_seconds: float = 0) -> list[Check]:
@@ -291,39 +303,14 @@ def heal(policy: Policy, found: Verification, *, wait_seconds: float = 0) -> lis
 
     vault = open_vault(policy)
     ttl_seconds = policy.vault.lease.total_seconds()
-    with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+    with (
+        audit.recorded(vault, policy.name, "verify --heal"),
+        hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease,
+    ):
         mended = list(mend(vault, found.broken_frames, found.broken_indices, lease))
         for store in vault.regions.available().values():
             store.flush()
         return mended
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """What a prune would do; `carry_out` does it."""
-
-    vault: Vault
-    lease: Lease
-    plan: PrunePlan
-
-    def carry_out(self) -> None:
-        """Forget and sweep, exactly as planned."""
-        prune.carry_out(self.vault, self.plan, self.lease)
-
-
-@contextmanager
-def pruning(policy: Policy, *, grace: timedelta = GRACE, wait_seconds: float = 0) -> Iterator[Pruning]:
-    """A prune that is planned, under the lease; leave the block without `carry_out` and nothing is changed."""
-    vault = open_vault(policy)
-    with hold(vault.primary, WRITE, ttl_seconds=policy.vault.lease.total_seconds(), wait_seconds=wait_seconds) as lease:
-        yield Pruning(vault=vault, lease=lease, plan=plan_prune(vault, rules(policy), now=clock.now(), grace=grace))
-
-
-def rules(policy: Policy) -> Rules:
-    """The policy's retention; without one every point stays."""
-    if policy.retention is None:
-        return Rules()
-    return Rules(**policy.retention.model_dump())
 
 
 def drills(vault: Vault, *, newest: int = HISTORY_RECORDS) -> list[DrillRecord]:

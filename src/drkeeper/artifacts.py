@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from drkeeper import clock
-from drkeeper.errors import DrkeeperError, Interrupted, UsageInvalid
+from drkeeper import audit, clock
+from drkeeper.errors import BackupPartial, DrkeeperError, Interrupted, UsageInvalid
 from drkeeper.facts import Check
 from drkeeper.lease import hold
 from drkeeper.log import get_logger
@@ -90,6 +90,30 @@ def bring(
     Raises:
         Interrupted: `stop` was set.
     """
+    chosen = tuple(chosen)
+    if how.dry_run or not chosen:
+        return _bring(vault, policy, chosen, how, progress=progress, stop=stop)
+    with audit.recorded(vault, policy.name, "replicate", systems=_names(chosen)) as ending:
+        results = _bring(vault, policy, chosen, how, progress=progress, stop=stop)
+        behind = " ".join(each.system for each in results if each.problem)
+        ending.detail.update({"behind": behind} if behind else {})
+        ending.exit_code = BackupPartial.exit_code if behind else 0
+    return results
+
+
+def _names(chosen: Iterable[Pair]) -> str:
+    return " ".join(pair.system for pair in chosen)
+
+
+def _bring(
+    vault: Vault,
+    policy: Policy,
+    chosen: Iterable[Pair],
+    how: Copying,
+    *,
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> list[Brought]:
     results = []
     for pair in chosen:
         try:
@@ -111,7 +135,7 @@ def bring_after_backup(
 ) -> tuple[Brought, ...]:
     """What a point names is in the other region, too: after its commit, and outside of the lease of that."""
     chosen = [pair for pair in pairs(policy) if pair.system in names and pair.options.copying.with_backup]
-    return tuple(bring(vault, policy, chosen, progress=progress, stop=stop))
+    return tuple(_bring(vault, policy, chosen, Copying(), progress=progress, stop=stop))
 
 
 def watch(
@@ -127,6 +151,13 @@ def watch(
 
     An endpoint that is away, or a guard that stops, ends nothing: the next look may go better.
     """
+    with audit.recorded(vault, policy.name, "replicate --watch", systems=pair.system):
+        yield from _watch(vault, policy, pair, how, stop, progress=progress)
+
+
+def _watch(
+    vault: Vault, policy: Policy, pair: Pair, how: Copying, stop: threading.Event, *, progress: Progress | None
+) -> Iterator[Brought]:
     recorded_at = float("-inf")
     while not stop.is_set():
         began = clock.monotonic_seconds()

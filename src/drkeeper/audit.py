@@ -11,7 +11,7 @@ docs/adr/0151-the-audit-log-is-a-chain-that-can-be-split-and-joined.md.
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -40,6 +40,8 @@ __all__ = [
     "head",
     "links",
     "recorded",
+    "recorded_if_known",
+    "recorded_or_refused",
     "runs",
     "triggered_by",
     "verify_chain",
@@ -92,7 +94,7 @@ def actor() -> str:
 
 
 @contextmanager
-def recorded(vault: Vault, policy: str, command: str, *, needed: bool = False, **detail: Detail) -> Iterator[Ending]:
+def recorded(vault: Vault, policy: str, command: str, **detail: Detail) -> Iterator[Ending]:
     """Note that a command begins, and how it ended.
 
     A link that cannot be written is logged, and the end says what became of the beginning; the command goes on: a
@@ -102,16 +104,31 @@ def recorded(vault: Vault, policy: str, command: str, *, needed: bool = False, *
         vault: Where to.
         policy: The policy's name.
         command: In the words of the command line.
-        needed: Of what deletes: without the link of its beginning it is refused.
         **detail: What it is about; no secret.
-
-    Raises:
-        Refused: With `needed`, where the link of the beginning cannot be written.
     """
     began = _beginning(policy, command, detail)
     lost = _write(vault, began)
-    if lost and needed:
-        raise Refused(f"{command} deletes, and its beginning cannot be noted in the audit log ({lost})")
+    with _ended(vault, began, {"lost": f"the beginning was not noted: {lost}"} if lost else {}) as ending:
+        yield ending
+
+
+@contextmanager
+def recorded_or_refused(vault: Vault, policy: str, command: str, **detail: Detail) -> Iterator[Ending]:
+    """The same for what removes something: it is refused where its beginning cannot be noted.
+
+    Raises:
+        Refused: That is so; nothing was changed.
+    """
+    began = _beginning(policy, command, detail)
+    lost = _write(vault, began)
+    if lost:
+        raise Refused(f"{command} removes something, and this cannot be noted in the audit log: {lost}")
+    with _ended(vault, began, {}) as ending:
+        yield ending
+
+
+@contextmanager
+def _ended(vault: Vault, began: Link, noted: dict[str, Detail]) -> Iterator[Ending]:
     ending = Ending()
     became: _Became = ("ok", 0, "")
     try:
@@ -122,8 +139,21 @@ def recorded(vault: Vault, policy: str, command: str, *, needed: bool = False, *
         became = _what_became(error)
         raise
     finally:
-        ending.detail.update({"lost": f"the beginning was not noted: {lost}"} if lost else {})
+        ending.detail.update(noted)
         _write(vault, _end(began, became, ending))
+
+
+@contextmanager
+def recorded_if_known(open_vault: Callable[[], Vault], policy: str, command: str, **detail: Detail) -> Iterator[Ending]:
+    """The same for what goes on where the vault is away: then it is logged that nothing is noted."""
+    try:
+        vault = open_vault()
+    except DrkeeperError as error:
+        get_logger().error("audit link lost", command=command, error=str(error))
+        yield Ending()
+        return
+    with recorded(vault, policy, command, **detail) as ending:
+        yield ending
 
 
 def _beginning(policy: str, command: str, detail: dict[str, Detail]) -> Link:
@@ -148,6 +178,8 @@ def _end(began: Link, became: "_Became", ending: Ending) -> Link:
 
 
 def _what_became(error: BaseException) -> "_Became":
+    if isinstance(error, GeneratorExit):
+        return "ok", 0, ""  # whoever looked on has seen enough
     if isinstance(error, KeyboardInterrupt | Interrupted):
         return "interrupted", Interrupted.exit_code, str(error)
     if isinstance(error, DrkeeperError):

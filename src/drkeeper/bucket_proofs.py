@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Iterable
 
+from drkeeper import audit
 from drkeeper.artifacts import pairs
+from drkeeper.errors import VerificationFailed
 from drkeeper.facts import Check
 from drkeeper.failover import current_roles, insist_source_is_primary
 from drkeeper.lease import hold
@@ -55,7 +57,11 @@ def verify_buckets(
         return [], []
     vault = open_vault(policy)
     proofs, healed = [], list[Check]()
-    with stopped_by(stop or threading.Event()):
+    command, about = "verify --heal" if heal else "verify", " ".join(pair.system for pair in chosen)
+    with (
+        stopped_by(stop or threading.Event()),
+        audit.recorded(vault, policy.name, command, level=level, systems=about) as ending,
+    ):
         for pair in chosen:
             if heal:
                 insist_source_is_primary(vault, pair.system)
@@ -65,6 +71,8 @@ def verify_buckets(
                 healed += _heal(vault, policy, pair)
                 proof = prover.look_again()
             proofs.append(proof)
+        ending.detail["findings"] = sum(len(proof.findings) for proof in proofs)
+        ending.exit_code = VerificationFailed.exit_code if any(one.verdict != "passed" for one in proofs) else 0
     return proofs, healed
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from drkeeper import actions
+from drkeeper import actions, audit, keeping
 from drkeeper._policy.recovery_sections import NotifyOn
 from drkeeper.errors import BackupPartial, VerificationFailed
 from drkeeper.lease import hold
@@ -61,7 +61,7 @@ def _telling(
     policy: Policy, work: NotifyOn, action: Callable[[threading.Event, Told], None], stop: threading.Event
 ) -> None:
     """Do a job, and tell those whom the policy names how it ended."""
-    with telling(policy, work) as told:
+    with audit.triggered_by("schedule"), telling(policy, work) as told:
         action(stop, told)
 
 
@@ -106,7 +106,7 @@ def _verify(policy: Policy, stop: threading.Event) -> None:
 
 
 def _prune(policy: Policy) -> None:
-    with actions.pruning(policy, wait_seconds=WAIT_SECONDS) as pruning:
+    with keeping.pruning(policy, wait_seconds=WAIT_SECONDS) as pruning:
         pruning.carry_out()
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Self
 
-from drkeeper import catalog, clock, usable
+from drkeeper import audit, catalog, clock, usable
 from drkeeper._rebuild import kept, records
 from drkeeper._rebuild.errors import RebuildPartial
 from drkeeper._rebuild.held import Holding, walk
@@ -139,9 +139,13 @@ def rebuild(
     """
     insist(prepared)
     stop = stop or threading.Event()
-    with ExitStack() as stack, stopped_by(stop):
-        ttl_seconds = prepared.policy.vault.lease.total_seconds()
-        name = f"rebuild-{prepared.plan.application}"
+    policy, plan = prepared.policy, prepared.plan
+    with (
+        audit.recorded(prepared.vault, policy.name, "rebuild", application=plan.application) as ending,
+        ExitStack() as stack,
+        stopped_by(stop),
+    ):
+        ttl_seconds, name = policy.vault.lease.total_seconds(), f"rebuild-{plan.application}"
         store = prepared.vault.first_reachable()
         lease = stack.enter_context(hold(store, name, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds))
         registry = prepared.place.systems[prepared.place.options.registry]
@@ -154,10 +158,12 @@ def rebuild(
             if isinstance(lock, Lock):
                 lock.check()
 
-        work = Work(prepared.place, prepared.plan, prepared.feast, progress or Silent(), stop, admit)
-        begun = _begun(prepared.plan)
+        work = Work(prepared.place, plan, prepared.feast, progress or Silent(), stop, admit)
+        begun = _begun(plan)
         kept.keep(prepared.vault, begun)
-        return _carried_out(prepared, begun, work)
+        record = _carried_out(prepared, begun, work)
+        ending.detail["rebuild"] = record.rebuild_id
+        return record
 
 
 def rebuild_after_restore(

@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from drkeeper import catalog, usable
+from drkeeper import audit, catalog, usable
 from drkeeper.actions import back_up
 from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, WorldChanged
 from drkeeper.journal import Journal, read_journals
@@ -58,7 +58,7 @@ def restore(prepared: Prepared, *, progress: Progress | None = None, stop: threa
     Raises:
         WorldChanged: A target has changed since the plan was made; nothing was changed.
     """
-    with _alone(prepared.policy, prepared.vault) as lease:
+    with _noted("restore", prepared), _alone(prepared.policy, prepared.vault) as lease:
         seen = targets(prepared.policy, prepared.systems)
         if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
             raise WorldChanged("a target has changed since the plan was made; nothing was changed")
@@ -75,9 +75,10 @@ def resume(
         Refused: Somebody has put data into a target that was empty; nothing was changed.
     """
     vault = open_vault(policy)
-    with _alone(policy, vault) as lease:
+    with _alone(policy, vault) as lease, ExitStack() as stack:
         journal = unfinished(vault, policy, plan_id)
         prepared = _again(policy, vault, journal.plan)
+        stack.enter_context(_noted("restore --resume", prepared))
         occupancy = _occupancy(prepared, journal)
         occupancy.insist_still_empty(resuming=True)
         stop = stop or threading.Event()
@@ -92,16 +93,19 @@ def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
     vault = open_vault(policy)
     with _alone(policy, vault):
         journal = unfinished(vault, policy, plan_id)
-        abandon(journal.plan, _again(policy, vault, journal.plan).systems)
-        journal.note("abandoned")
+        prepared = _again(policy, vault, journal.plan)
+        with _noted("restore --give-up", prepared):
+            abandon(journal.plan, prepared.systems)
+            journal.note("abandoned")
         return journal.plan
 
 
 def release(policy: Policy, names: Iterable[str] = ()) -> tuple[str, ...]:
     """Let what a restore left held run; the names of the systems that were asked."""
     holding = {name: system for name, system in open_systems(policy, names).items() if isinstance(system, Holding)}
-    for system in holding.values():
-        system.release()
+    with audit.recorded_if_known(lambda: open_vault(policy), policy.name, "release", systems=" ".join(holding)):
+        for system in holding.values():
+            system.release()
     return tuple(holding)
 
 
@@ -131,6 +135,21 @@ def unfinished(vault: Vault, policy: Policy, plan_id: str = "") -> Journal:
     if not journals:
         raise PointUnknown("no restore was left unfinished", hint="begin one with `drkeeper restore`")
     return journals[-1]
+
+
+def _noted(command: str, prepared: Prepared) -> AbstractContextManager[audit.Ending]:
+    """In the audit log, which does not stop a restore where it cannot be written."""
+    plan = prepared.plan
+    return audit.recorded(
+        prepared.vault,
+        prepared.policy.name,
+        command,
+        plan=plan.plan_id,
+        point=plan.point_id,
+        systems=" ".join(target.system for target in plan.targets),
+        overwrite=plan.overwrite,
+        scenario=plan.scenario,
+    )
 
 
 def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:

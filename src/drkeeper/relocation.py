@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from drkeeper import clock
+from drkeeper import audit, clock
 from drkeeper._relocation.notes import notes
 from drkeeper._relocation.places import Pair, Place, Toward, derived, places
 from drkeeper._relocation.records import MoveRecord, RelocationRecord, Verb, keep, newest_first
@@ -115,7 +115,10 @@ def relocate(
     started, ttl_seconds = clock.monotonic_seconds(), place.policy.vault.lease.total_seconds()
     system, database = place.database()
     name = f"relocate-{place.application}"
-    with hold(vault.first_reachable(), name, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
+    with (
+        audit.recorded(vault, place.policy.name, "relocate", application=place.application, verb=verb) as ending,
+        hold(vault.first_reachable(), name, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease,
+    ):
         with system.connect(database, writing=True) as session:
             rows, left = _rewrite(session, plan, lease)
         record = RelocationRecord(
@@ -132,6 +135,7 @@ def relocate(
             left=left,
             elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
         )
+        ending.detail["rows"] = record.total
         try:
             keep(vault, record)
         except DrkeeperError as error:

@@ -88,11 +88,11 @@ command.add_command(diff_points)
 @pass_settings
 def pin(settings: Settings, point_id: str, reason: str) -> None:
     """Keep a recovery point, whatever retention says."""
-    from drkeeper import catalog
+    from drkeeper import catalog, keeping
 
-    vault = _open(settings)
-    point = catalog.find_point(vault, point_id, allow_partial=True)
-    made = catalog.pin(vault, point.point_id, who=_who(), why=reason)
+    policy = settings.load_policy()
+    point = catalog.find_point(_open(settings), point_id, allow_partial=True)
+    made = keeping.pin(policy, point, who=_who(), why=reason)
     click.echo(f"{point.point_id} is pinned: {made.why}")
 
 
@@ -101,11 +101,11 @@ def pin(settings: Settings, point_id: str, reason: str) -> None:
 @pass_settings
 def unpin(settings: Settings, point_id: str) -> None:
     """Leave a recovery point to retention again."""
-    from drkeeper import catalog
+    from drkeeper import catalog, keeping
 
-    vault = _open(settings)
-    point = catalog.find_point(vault, point_id, allow_partial=True)
-    catalog.unpin(vault, point.point_id)
+    policy = settings.load_policy()
+    point = catalog.find_point(_open(settings), point_id, allow_partial=True)
+    keeping.unpin(policy, point)
     click.echo(f"{point.point_id} is not pinned")
 
 
@@ -118,7 +118,7 @@ def forget(settings: Settings, point_id: str, yes: bool) -> None:
 
     A pinned point is refused.
     """
-    from drkeeper import actions, catalog
+    from drkeeper import catalog, keeping
     from drkeeper.cli.output import human_size, human_time
     from drkeeper.cli.prompt import confirm
     from drkeeper.errors import Refused
@@ -130,7 +130,7 @@ def forget(settings: Settings, point_id: str, yes: bool) -> None:
         raise Refused(f"{point.point_id} is pinned; nothing was changed", hint="take the pin away with `points unpin`")
     size = human_size(point.size_bytes)
     confirm(f"Forget {point.point_id}, {size} of {human_time(point.as_of)}? It cannot be restored afterwards.", yes=yes)
-    actions.forget(policy, point)
+    keeping.forget(policy, point)
     click.echo(f"{point.point_id} is forgotten; `drkeeper prune` frees its space")
 
 

@@ -41,12 +41,12 @@ def command(
       drkeeper prune --yes
       drkeeper prune --grace 48h --wait 10m
     """
-    from drkeeper import actions
+    from drkeeper import keeping
     from drkeeper.cli.prompt import confirm
 
     settings.start_logging()
     policy = settings.load_policy()
-    with actions.pruning(policy, grace=timedelta(seconds=grace_seconds), wait_seconds=wait_seconds) as pruning:
+    with keeping.pruning(policy, grace=timedelta(seconds=grace_seconds), wait_seconds=wait_seconds) as pruning:
         _show(pruning.plan, output, carried_out=not dry_run)
         count = len(pruning.plan.forgotten)
         if dry_run:

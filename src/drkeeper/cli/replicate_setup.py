@@ -32,20 +32,24 @@ def command(settings: Settings, *, systems: tuple[str, ...], dry_run: bool, yes:
       drkeeper replicate setup --dry-run
       drkeeper replicate setup --system artifacts --yes
     """
+    from drkeeper import audit
     from drkeeper.cli.prompt import confirm
     from drkeeper.replication.native import carry_out
+    from drkeeper.wiring import open_vault
 
     settings.start_logging()
-    plans = dict(_plans(settings.load_policy(), systems))
+    policy = settings.load_policy()
+    plans = dict(_plans(policy, systems))
     _show(plans, output, dry_run=dry_run)
     count = sum(len(plan.changes) for plan in plans.values())
     if dry_run or not count:
         return
     confirm(f"Make {count} {'change' if count == 1 else 'changes'}?", yes=yes)
-    for name, plan in plans.items():
-        for words in carry_out(plan):
-            click.echo(f"warning: {name}: {words}", err=True)
-        click.echo(f"{name}: set up", err=True)
+    with audit.recorded_if_known(lambda: open_vault(policy), policy.name, "replicate setup", systems=" ".join(plans)):
+        for name, plan in plans.items():
+            for words in carry_out(plan):
+                click.echo(f"warning: {name}: {words}", err=True)
+            click.echo(f"{name}: set up", err=True)
 
 
 def _plans(policy: "Policy", names: Sequence[str]) -> "Iterator[tuple[str, SetupPlan]]":

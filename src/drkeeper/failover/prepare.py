@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass, replace
 
+from drkeeper import audit
 from drkeeper.errors import Refused, WorldChanged
 from drkeeper.failover.errors import ConflictsFound
 from drkeeper.failover.plan import Asked, plan_failback, plan_failover
@@ -117,7 +118,9 @@ def carry_out(
     """
     insist(prepared)
     place, plan = prepared.place, prepared.plan
+    command = "failback" if plan.kind == "failback" else "failover run"
     with (
+        audit.recorded(place.vault, place.policy, command, system=plan.system, reason=prepared.asked.reason),
         stopped_by(stop or threading.Event()),
         alone(place.vault, plan.system, ttl_seconds=place.ttl_seconds, wait_seconds=wait_seconds) as lease,
     ):
