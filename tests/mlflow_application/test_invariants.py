@@ -4,6 +4,9 @@ import pytest
 from cryptography.fernet import Fernet
 from tests.mlflow_application.tracking import run_id_of
 
+from drkeeper.applications._mlflow import revisions
+from drkeeper.systems import postgres
+
 ID = "0" * 32
 
 
@@ -215,3 +218,36 @@ def test_rows_that_are_not_those_of_the_point_differ(platform):
     assert found(platform, record=record) == [("aliases.digest", "error"), ("versions.digest", "error")]
     platform.run("another")
     assert found(platform, record=record)[-2:] == [("runs", "error"), ("versions.digest", "error")]
+
+
+# --- of a running platform --------------------------------------------------------------------------------------
+
+
+def probed(platform):
+    return {each.subject: each for each in platform.application().probe(platform.systems)}
+
+
+def test_a_schema_that_the_installed_mlflow_starts_with_is_no_finding(platform):
+    assert {each.verdict for each in probed(platform).values()} == {"passed"}
+
+
+def test_a_schema_before_the_installed_mlflow_is_told_before_its_server_refuses_to_start(platform):
+    older = revisions.installed().revisions - revisions.installed().newest
+    platform.sql("UPDATE alembic_version SET version_num = %s", min(older))
+    check = probed(platform)["alembic.newest"]
+    assert (check.verdict, check.severity) == ("failed", "warning")
+    assert "Detected out-of-date database schema" in check.detail
+    assert "mlflow db upgrade" in check.remedy
+
+
+def test_a_schema_of_a_newer_mlflow_is_told(platform):
+    platform.sql("UPDATE alembic_version SET version_num = 'feedfacecafe'")
+    checks = probed(platform)
+    assert checks["alembic.known"].verdict == "failed"
+    assert "alembic.newest" not in checks
+
+
+def test_a_database_that_does_not_answer_is_not_checked(platform):
+    away = postgres.Options.model_validate({**platform.server.options, "port": 1, "databases": ["x"]})
+    systems = {"mlflow-db": postgres.open_system("mlflow-db", away)}
+    assert [each.verdict for each in platform.application().probe(systems)] == ["not checked"]

@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -106,6 +106,15 @@ class Application(Protocol):
         Subjects begin with what they are about (`versions.dangling`), without the application's name. A statement that
         cannot be put to the test is "not checked" with the reason, never left out.
         """
+        ...
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """An application that can say of running systems what would keep it from starting, or from coming back."""
+
+    def probe(self, systems: Mapping[str, System]) -> Iterable[Check]:
+        """Cheap statements, for `drkeeper check`. Changes nothing."""
         ...
 
 

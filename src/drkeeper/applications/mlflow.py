@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel, JsonValue
 
 from drkeeper.applications import ALONE, Restored, Witnessed
-from drkeeper.applications._mlflow import keys, readings, statements
+from drkeeper.applications._mlflow import keys, readings, revisions, statements
 from drkeeper.applications._mlflow.database import Database, opened
 from drkeeper.applications._mlflow.options import Options
 from drkeeper.applications._mlflow.places import Places
@@ -66,6 +66,14 @@ class MlflowApplication:
             raise
         except DrkeeperError as error:
             yield _unasked(error, restored.record)
+
+    def probe(self, systems: Mapping[str, System]) -> Iterator[Check]:
+        """Whether the database's schema is one that the installed MLflow starts with."""
+        try:
+            with opened(systems[self.options.database], self.options.database, self.options.database_name) as database:
+                yield from revisions.probe(database)
+        except DrkeeperError as error:
+            yield Check(subject="alembic", verdict="not checked", detail=str(error), remedy=error.hint)
 
     def _witnessed(self, database: Database, views: Mapping[str, Frozen], systems: Mapping[str, System]) -> Witnessed:
         chosen = {name: systems[name] for name in self.options.artifacts if name in systems}

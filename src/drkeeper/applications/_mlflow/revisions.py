@@ -54,6 +54,25 @@ def statements(database: Database, recorded: str = "") -> Iterator[Check]:
         yield _known(rows, known, recorded)
 
 
+def probe(database: Database) -> Iterator[Check]:
+    """The same of a running platform, and whether a server of the installed MLflow would start with it."""
+    checks = list(statements(database))
+    yield from checks
+    known = installed()
+    rows = {row[0] for row in database.rows(ROWS)}
+    if known is None or not rows <= known.revisions or rows <= known.newest:
+        return
+    yield Check(
+        subject="alembic.newest",
+        verdict="failed",
+        severity="warning",
+        detail=f"the schema is at revision {', '.join(sorted(rows))}, and MLflow {known.version}, which is installed "
+        f"here, expects {', '.join(sorted(known.newest))}: a server of it does not start (`Detected out-of-date "
+        "database schema`)",
+        remedy="run the MLflow that wrote the database, or take a recovery point, then `mlflow db upgrade`",
+    )
+
+
 def installed() -> Known | None:
     """Of the MLflow that is installed beside us; None where there is none."""
     spec = find_spec("mlflow")
