@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "metrics": "Print or serve what is known of the vault, for Prometheus.",
         "policy": "Validate or show the policy; print its JSON schema.",
         "deploy": "Print what is needed to run in a Kubernetes cluster.",
+        "key": "Make and show keys, for approvals and for evidence.",
         "completion": "Print a shell's completion script.",
         "demo": "Lose a small ML platform and get it back, in two minutes.",
     },
