@@ -2,7 +2,7 @@
 
 import pytest
 
-from drkeeper.drill_record import proof_of, proof_of_use
+from drkeeper.drill_proofs import proof_of, proof_of_use
 from drkeeper.facts import Check
 from drkeeper.objectives import exit_code_of, outcome_of
 from drkeeper.report.html import render_html

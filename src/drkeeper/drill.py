@@ -5,31 +5,27 @@ servers that it started itself, in a folder of its own, and that it removes, wit
 """
 
 import secrets
-import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from drkeeper import clock
 from drkeeper.applications import Restored
-from drkeeper.drill_places import Places
-from drkeeper.drill_record import DrillRequest, Measured, build_record
-from drkeeper.errors import DrkeeperError, Interrupted
+from drkeeper.drill_places import Places, here, remove
+from drkeeper.drill_record import build_record
+from drkeeper.drill_request import DrillRequest, Measured
+from drkeeper.errors import DrkeeperError, Interrupted, LoadFailed, PointCorrupt
 from drkeeper.facts import Check
 from drkeeper.forecast import forecast_step
 from drkeeper.plan import Choice, build_plan
 from drkeeper.progress import Progress, Silent
-from drkeeper.report.record import (
-    DrillRecord,
-    StepRecord,
-)
-from drkeeper.restore import Restorer, VaultStreams, preflight
-from drkeeper.sandbox import SandboxServer
-from drkeeper.steps import Meaning, Target
+from drkeeper.report.record import DrillRecord, FellBack, StepRecord
+from drkeeper.restore import MemoryNotes, Restorer, VaultStreams, abandon, preflight
+from drkeeper.steps import Meaning, RestorePlan, Target
 from drkeeper.systems import Holding, System
 from drkeeper.vault.vault import Vault
 from drkeeper.witnesses import elsewhere, statements, witness_of
@@ -49,50 +45,165 @@ def run_drill(
     Raises:
         Interrupted: `stop` was set; the sandbox is gone.
     """
-    disaster_at = clock.now()
-    measured = Measured()
-    stop = stop or threading.Event()
-    try:
-        with _sandbox(request, measured) as endpoints:
-            _recover(request, endpoints, measured, vault=vault, progress=progress or Silent(), stop=stop)
-            measured.recovered_at = clock.now()
-            _read_beats(endpoints, measured)
-    except Interrupted:
-        raise
-    except DrkeeperError as error:
-        measured.error = str(error)
-    return build_record(request, measured, drill_id=secrets.token_hex(4), disaster_at=disaster_at, ended_at=clock.now())
+    drill = _Drill(request, vault, progress or Silent(), stop or threading.Event())
+    return drill.run()
+
+
+class _Drill:
+    """One drill, from its beginning to the record."""
+
+    def __init__(self, request: DrillRequest, vault: Vault, progress: Progress, stop: threading.Event) -> None:
+        self.request = request
+        self.measured = Measured()
+        self._vault, self._progress, self._stop = vault, progress, stop
+        self._started_at, self._started = clock.now(), clock.monotonic_seconds()
+
+    def run(self) -> DrillRecord:
+        """All of it."""
+        measured = self.measured
+        try:
+            with sandbox(self.request, measured) as endpoints:
+                measured.provisioned_seconds = self._passed()
+                self._recover(endpoints)
+                measured.recovered_seconds = self._passed()
+                read_beats(endpoints, measured)
+        except Interrupted:
+            raise
+        except DrkeeperError as error:
+            measured.error = str(error)
+        return build_record(
+            self.request,
+            measured,
+            drill_id=secrets.token_hex(4),
+            started_at=self._started_at,
+            ended_at=clock.now(),
+            environment=here(),
+        )
+
+    def _passed(self) -> float:
+        return round(clock.monotonic_seconds() - self._started, 3)
+
+    def _recover(self, endpoints: Mapping[str, System]) -> None:
+        """Restore the point; where it turns out to be corrupt, the one before it."""
+        while True:
+            plan = self._plan(endpoints)
+            began_at, began = clock.now(), clock.monotonic_seconds()
+            try:
+                self._carry_out(plan, endpoints)
+            except PointCorrupt as error:
+                if not self.request.earlier:
+                    raise
+                abandon(plan, endpoints)
+                step = StepRecord(
+                    name=f"give up point {self.request.point.point_id}",
+                    verb="give up",
+                    phase="restore",
+                    started_at=began_at,
+                    elapsed_seconds=round(clock.monotonic_seconds() - began, 3),
+                    outcome="done",
+                )
+                self._fall_back(step, error)
+            else:
+                return
+
+    def _fall_back(self, step: StepRecord, error: DrkeeperError) -> None:
+        corrupt, (earlier, *rest) = self.request.point, self.request.earlier
+        self.measured.given_up.append(step)
+        self.measured.fell_back.append(FellBack(point_id=corrupt.point_id, reason=str(error)))
+        self.request = replace(self.request, point=earlier, earlier=tuple(rest))
+        self.measured.notes = MemoryNotes()
+
+    def _plan(self, endpoints: Mapping[str, System]) -> RestorePlan:
+        request, measured = self.request, self.measured
+        targets = [
+            Target(
+                system=name,
+                kind=system.kind,
+                endpoint=measured.places.get(name, "sandbox"),
+                empty=True,
+                holds=isinstance(system, Holding) and system.holds,
+            )
+            for name, system in endpoints.items()
+        ]
+        measured.plan = build_plan(
+            request.point,
+            targets,
+            plan_id=secrets.token_hex(4),
+            now=clock.now(),
+            history=request.history,
+            choice=Choice(allow_partial=True),
+            meanings=[meaning for meaning in request.meanings if not _lacking(meaning, endpoints)],
+        )
+        return measured.plan
+
+    def _carry_out(self, plan: RestorePlan, endpoints: Mapping[str, System]) -> None:
+        request, measured = self.request, self.measured
+        preflight(request.point, plan, endpoints)
+        restorer = Restorer(
+            plan=plan,
+            point=request.point,
+            endpoints=endpoints,
+            vault=self._vault,
+            notes=measured.notes,
+            take_undo=_no_undo,
+            progress=self._progress,
+            stop=self._stop,
+            prove=lambda name: prove(request, name, endpoints, self._vault, self._stop),
+            checks=measured.checks,
+            usable=measured.usable,
+        )
+        restorer.carry_out()
+        measured.usable.extend(unasked(request, endpoints))
 
 
 @contextmanager
-def _sandbox(request: DrillRequest, measured: Measured) -> Iterator[dict[str, System]]:
-    """One fresh server for each system of the point, started side by side; gone afterwards, with proof."""
-    if request.folder is not None:
-        request.folder.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="drkeeper-drill-", dir=request.folder))
-    folder.chmod(0o711)  # servers that run as another user find their own folders in it
+def sandbox(request: DrillRequest, measured: Measured) -> Iterator[dict[str, System]]:
+    """One fresh server for each system that is restored, started side by side; gone afterwards, with proof.
+
+    Raises:
+        DrkeeperError: One of them did not start; `measured` says which, and nothing is left.
+    """
+    folder = _make_folder(request.folder)
     places = Places(folder=folder, carried=request.carried, fallbacks=request.fallbacks)
     try:
-        complete = [record for record in request.point.systems if record.status != "failed"]
+        complete = [record for record in request.systems if record.status != "failed"]
         with ThreadPoolExecutor(max_workers=max(1, len(complete))) as pool:
-            started = {
-                record.name: pool.submit(_provision, record.name, record.kind, places, request) for record in complete
-            }
-        for name, future in started.items():
-            measured.provision[name] = future.result()
+            started = [pool.submit(_provision, record.name, record.kind, places, request) for record in complete]
+        measured.provision.update({step.system: step for step in (future.result() for future in started)})
         measured.places.update(places.words)
         measured.asked_only.update(name for name in places.words if request.fallbacks[name].clear is None)
+        broken = [f"{step.system}: {step.error}" for step in measured.provision.values() if step.error]
+        if broken:
+            raise LoadFailed(f"the sandbox did not start: {'; '.join(broken)}")
         yield {record.name: places.open(record.name, record.kind) for record in complete}
     finally:
         measured.clean_up.extend(places.clear_borrowed())
-        measured.clean_up.extend(_remove(places.servers, folder))
+        measured.clean_up.extend(remove(places.servers, folder))
+
+
+def _make_folder(parent: Path | None) -> Path:
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="drkeeper-drill-", dir=parent))
+        folder.chmod(0o711)  # servers that run as another user find their own folders in it
+    except OSError as error:
+        raise LoadFailed(f"no folder for the sandbox could be made: {error.strerror}: {error.filename}") from error
+    return folder
 
 
 def _provision(name: str, kind: str, places: Places, request: DrillRequest) -> StepRecord:
     started_at, started = clock.now(), clock.monotonic_seconds()
-    places.provision(name, kind)
+    problem = ""
+    try:
+        places.provision(name, kind)
+    except DrkeeperError as error:
+        problem = str(error)
+    except OSError as error:  # no room, no right, no more processes
+        problem = f"{error.strerror or error}"
+    borrowed = places.words.get(name)
     return StepRecord(
-        name=f"start a sandbox for {name}" if name in places.servers else f"take {places.words[name]} for {name}",
+        name=f"take {borrowed} for {name}" if borrowed else f"start a sandbox for {name}",
         verb="provision",
         system=name,
         kind=kind,
@@ -100,69 +211,28 @@ def _provision(name: str, kind: str, places: Places, request: DrillRequest) -> S
         started_at=started_at,
         elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
         forecast=forecast_step(kind, "provision", 0, request.history),
-        outcome="done",
+        outcome="failed" if problem else "done",
+        error=problem,
     )
 
 
-def _recover(
-    request: DrillRequest,
-    endpoints: Mapping[str, System],
-    measured: Measured,
-    *,
-    vault: Vault,
-    progress: Progress,
-    stop: threading.Event,
-) -> None:
-    targets = [
-        Target(
-            system=name,
-            kind=system.kind,
-            endpoint=measured.places.get(name, "sandbox"),
-            empty=True,
-            holds=isinstance(system, Holding) and system.holds,
-        )
-        for name, system in endpoints.items()
-    ]
-    measured.plan = build_plan(
-        request.point,
-        targets,
-        plan_id=secrets.token_hex(4),
-        now=clock.now(),
-        history=request.history,
-        choice=Choice(allow_partial=True),
-        meanings=[meaning for meaning in request.meanings if not _lacking(meaning, endpoints)],
-    )
-    preflight(request.point, measured.plan, endpoints)
-    restorer = Restorer(
-        plan=measured.plan,
-        point=request.point,
-        endpoints=endpoints,
-        vault=vault,
-        notes=measured.notes,
-        take_undo=_no_undo,
-        progress=progress,
-        stop=stop,
-        prove=lambda name: _prove(request, name, endpoints, vault, stop),
-        checks=measured.checks,
-        usable=measured.usable,
-    )
-    restorer.carry_out()
-    measured.usable.extend(_unasked(request.meanings, endpoints))
-
-
-def _unasked(meanings: Sequence[Meaning], endpoints: Mapping[str, System]) -> Iterator[Check]:
-    """Applications of which not every system was restored: nobody knows whether these work."""
-    for meaning in meanings:
-        if lacking := _lacking(meaning, endpoints):
-            detail = f"the drill did not restore {', '.join(lacking)}, which the point lacks"
-            yield Check(subject=meaning.application, verdict="not checked", detail=detail)
+def unasked(request: DrillRequest, endpoints: Mapping[str, System]) -> Iterator[Check]:
+    """Applications of which some systems were restored and some were not: nobody knows whether these work."""
+    left = request.exercise.left
+    for meaning in request.meanings:
+        lacking = _lacking(meaning, endpoints)
+        if not lacking or (left and not set(meaning.systems) & set(endpoints)):
+            continue
+        why = "which are taken to be there still" if set(lacking) <= set(left) else "which the point lacks"
+        detail = f"the drill did not restore {', '.join(lacking)}, {why}"
+        yield Check(subject=meaning.application, verdict="not checked", detail=detail)
 
 
 def _lacking(meaning: Meaning, endpoints: Mapping[str, System]) -> list[str]:
     return [name for name in meaning.systems if name not in endpoints]
 
 
-def _prove(
+def prove(
     request: DrillRequest, name: str, endpoints: Mapping[str, System], vault: Vault, stop: threading.Event
 ) -> Iterator[Check]:
     """What an application says of the sandbox."""
@@ -181,7 +251,8 @@ def _no_undo(systems: Sequence[str]) -> None:
     raise AssertionError(f"a fresh sandbox has nothing to undo: {systems}")
 
 
-def _read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
+def read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
+    """The newest heartbeat of each system, out of what was restored."""
     for name, system in endpoints.items():
         if name in measured.asked_only:
             measured.beat_notes[name] = "not measured: nothing was restored, the server was only asked"
@@ -195,32 +266,3 @@ def _read_beats(endpoints: Mapping[str, System], measured: Measured) -> None:
             measured.beat_notes[name] = "not measured: the point holds no heartbeat; schedule `drkeeper beat`"
         else:
             measured.beats[name] = beat
-
-
-def _remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Check]:
-    for name, server in sorted(servers.items()):
-        process_ids, port = server.process_ids, server.port
-        server.stop()
-        for process_id in process_ids:
-            gone = not Path(f"/proc/{process_id}").exists()
-            yield _proof(f"{name}.process", gone=gone, what=f"process {process_id}")
-        if port:
-            yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
-        shutil.rmtree(server.folder, ignore_errors=True)
-        yield _proof(f"{name}.folder", gone=not server.folder.exists(), what="the server's data folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    yield _proof("sandbox.folder", gone=not folder.exists(), what="the sandbox folder")
-
-
-def _proof(subject: str, *, gone: bool, what: str) -> Check:
-    if gone:
-        return Check(subject=subject, verdict="passed", detail=f"{what} is gone")
-    return Check(subject=subject, verdict="failed", detail=f"{what} is still there", remedy="remove it by hand")
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False

@@ -4,7 +4,11 @@ A system of kind kubernetes needs a control plane, which not every machine has. 
 policy names serves, and without one the live API server is asked what it would do (a dry run: nothing is created).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -153,3 +157,42 @@ def _cleared(name: str, fallback: Fallback, clear: Callable[[], None]) -> Check:
     if empty:
         return Check(subject=subject, verdict="passed", detail=f"{fallback.words} is empty again")
     return Check(subject=subject, verdict="failed", detail=f"{fallback.words} is not empty", remedy="empty it by hand")
+
+
+def remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Check]:
+    """End all servers and delete the folder; what is proven of each of their parts."""
+    for name, server in sorted(servers.items()):
+        process_ids, port = server.process_ids, server.port
+        server.stop()
+        for process_id in process_ids:
+            gone = not Path(f"/proc/{process_id}").exists()
+            yield _proof(f"{name}.process", gone=gone, what=f"process {process_id}")
+        if port:
+            yield _proof(f"{name}.port", gone=not _answers(port), what=f"port {port}")
+        shutil.rmtree(server.folder, ignore_errors=True)
+        yield _proof(f"{name}.folder", gone=not server.folder.exists(), what="the server's data folder")
+    shutil.rmtree(folder, ignore_errors=True)
+    yield _proof("sandbox.folder", gone=not folder.exists(), what="the sandbox folder")
+
+
+def here() -> str:
+    """The machine of a drill, in words."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{platform.node()}: {platform.system()} {platform.release()} on {platform.machine()}, "
+        f"{len(os.sched_getaffinity(0))} processors, {memory:.1f} GiB of memory, Python {platform.python_version()}"
+    )
+
+
+def _proof(subject: str, *, gone: bool, what: str) -> Check:
+    if gone:
+        return Check(subject=subject, verdict="passed", detail=f"{what} is gone")
+    return Check(subject=subject, verdict="failed", detail=f"{what} is still there", remedy="remove it by hand")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,165 +1,90 @@
 """What a drill found, as its record. Pure: the figures were measured in `drill`, here they are put together."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Literal
 
 from drkeeper import __version__
-from drkeeper.applications import Application
-from drkeeper.catalog import Proof
-from drkeeper.drill_places import Fallback
-from drkeeper.facts import Check, Verdict, broken, findings
-from drkeeper.forecast import Run, total
-from drkeeper.heartbeat import Heartbeat, loss_seconds
-from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.report.record import (
-    DrillRecord,
-    Forecast,
-    Objectives,
-    PointSummary,
-    StepRecord,
-    SystemOutcome,
-)
-from drkeeper.restore import MemoryNotes
-from drkeeper.steps import Meaning, RestorePlan, sentence
+from drkeeper.drill_request import DrillRequest, Measured
+from drkeeper.drill_words import assumptions, expected, not_tested
+from drkeeper.forecast import total
+from drkeeper.heartbeat import loss_seconds
+from drkeeper.plan import fingerprint
+from drkeeper.report.record import DrillRecord, Forecast, Phase, PhaseName, PointSummary, StepRecord, SystemOutcome
+from drkeeper.steps import sentence
 
-SCENARIO = "every protected server and its data are lost; the vault is left"
-NOT_TESTED = (
-    "provisioning of production hardware, network and DNS: the sandbox runs on the machine of the drill",
-    "the wait for disks: a sandbox server does not sync what it writes, as a production server does",
-    "the applications' own servers (MLflow, Feast): they were not started; what they would find was looked at",
-    "detecting the disaster and deciding to restore: no person took part",
-)
-
-
-@dataclass(frozen=True)
-class DrillRequest:
-    """What is drilled, and against which promises.
-
-    Attributes:
-        folder: Where the sandbox's folder is made; None: the system's temporary folder.
-        carried: Options of the policy that say how to restore, not where to, by system.
-        fallbacks: Where a system is restored to when no sandbox of its kind can be started here.
-        applications: Those that are asked whether what was restored works; they hold no endpoint.
-        regions: Names of the regions that hold the point.
-    """
-
-    point: RecoveryPoint
-    objectives: Objectives
-    trigger: Literal["manual", "schedule"] = "manual"
-    folder: Path | None = None
-    carried: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
-    applications: Mapping[str, Application] = field(default_factory=dict)
-    meanings: Sequence[Meaning] = ()
-    regions: tuple[str, ...] = ()
-    history: Sequence[Run] = ()
-
-
-@dataclass
-class Measured:
-    """What a drill has found so far; it becomes the record, whatever went wrong.
-
-    Attributes:
-        places: What served instead of a sandbox, by system.
-        asked_only: Of those the ones where nothing was restored: a server said what it would do.
-    """
-
-    provision: dict[str, StepRecord] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    asked_only: set[str] = field(default_factory=set)
-    plan: RestorePlan | None = None
-    notes: MemoryNotes = field(default_factory=MemoryNotes)
-    checks: list[Check] = field(default_factory=list)
-    usable: list[Check] = field(default_factory=list)
-    beats: dict[str, Heartbeat] = field(default_factory=dict)
-    beat_notes: dict[str, str] = field(default_factory=dict)
-    recovered_at: datetime | None = None
-    clean_up: list[Check] = field(default_factory=list)
-    error: str = ""
+NOBODY = "not measured: no person took part"
+NOT_SERVED = "not measured: nobody was served from the sandbox"
 
 
 def build_record(
-    request: DrillRequest, measured: Measured, *, drill_id: str, disaster_at: datetime, ended_at: datetime
+    request: DrillRequest,
+    measured: Measured,
+    *,
+    drill_id: str,
+    started_at: datetime,
+    ended_at: datetime,
+    environment: str = "",
 ) -> DrillRecord:
     """The record of a drill that ended, well or not."""
-    steps = (*measured.provision.values(), *_plan_steps(measured, ended_at))
-    outcomes = tuple(_outcomes(request.point, measured, steps, disaster_at))
+    exercise = request.exercise
+    disaster_at = exercise.disaster_at or started_at
+    steps = (*measured.provision.values(), *measured.given_up, *_plan_steps(measured, ended_at))
+    outcomes = tuple(_outcomes(request, measured, steps, disaster_at))
     losses = [outcome.rpo_seconds for outcome in outcomes]
     known = [loss for loss in losses if loss is not None]
-    rto = (measured.recovered_at - disaster_at).total_seconds() if measured.recovered_at else None
-    failed = tuple(
-        f"{record.name}: {'it failed' if record.status == 'failed' else 'it is partial'}, at backup: {record.error}"
-        for record in request.point.systems
-        if record.status != "complete"
-    )
+    forecast = _rto_forecast(measured)
     return DrillRecord(
         drill_id=drill_id,
         policy=request.point.policy,
         trigger=request.trigger,
-        scenario=SCENARIO,
-        started_at=disaster_at,
+        scenario=exercise.title,
+        started_at=started_at,
         ended_at=ended_at,
         disaster_at=disaster_at,
         drkeeper_version=__version__,
         point=_summary(request),
         objectives=request.objectives,
-        rto_seconds=rto,
-        rto_forecast=_rto_forecast(measured),
+        rto_seconds=measured.recovered_seconds,
+        rto_forecast=forecast,
         rpo_seconds=max(known) if known and len(known) == len(losses) else None,
         systems=outcomes,
         steps=steps,
         checks=tuple(measured.checks),
         usable=tuple(measured.usable),
         clean_up=tuple(measured.clean_up),
-        not_tested=(*failed, *_borrowed(measured), *NOT_TESTED),
+        not_tested=not_tested(request, measured),
         error=measured.error,
+        exercise=exercise.kind,
+        scenario_name=exercise.scenario,
+        seed=exercise.seed,
+        plan_digest=fingerprint(measured.plan) if measured.plan is not None else "",
+        lead=exercise.lead,
+        observers=exercise.observers,
+        participants=exercise.participants,
+        environment=environment,
+        assumptions=assumptions(exercise),
+        expected=expected(request.objectives, forecast, tuple(record.name for record in request.systems)),
+        phases=measured.phases or _phases(measured, steps),
+        fell_back=tuple(measured.fell_back),
     )
 
 
-def proof_of(record: DrillRecord, served: Collection[str]) -> Proof:
-    """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held.
-
-    Args:
-        record: Of the drill.
-        served: Regions from which the frames came. Of several, none has been shown to be enough alone.
-    """
-    failed = bool(record.error or broken(record.checks))
-    unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
-    verdict: Verdict = "not checked" if unchecked else "passed"
-    return Proof(
-        point_id=record.point.point_id,
-        level="restorable",
-        verdict="failed" if failed else verdict,
-        at=record.ended_at,
-        regions=tuple(served) if len(served) == 1 else (),
-        findings=tuple(findings(record.checks)),
+def _phases(measured: Measured, steps: Sequence[StepRecord]) -> tuple[Phase, ...]:
+    """Of a drill that drkeeper carried out: what people do was not part of it."""
+    provision, end = measured.provisioned_seconds, measured.recovered_seconds
+    verify = _span_seconds([step for step in steps if step.phase == "verify"]) if end is not None else None
+    seconds: dict[PhaseName, float | None] = {"detect": None, "decide": None, "provision": provision}
+    if end is not None and provision is not None and verify is not None:
+        verify = min(verify, end - provision)
+        seconds |= {"restore": round(end - provision - verify, 3), "verify": round(verify, 3)}
+    seconds.setdefault("restore", None)
+    seconds.setdefault("verify", None)
+    seconds["serve"] = None
+    notes = {"detect": NOBODY, "decide": NOBODY, "serve": NOT_SERVED}
+    return tuple(
+        Phase(name=name, seconds=took, note="" if took is not None else notes.get(name, "it did not end"))
+        for name, took in seconds.items()
     )
-
-
-def proof_of_use(record: DrillRecord, served: Collection[str]) -> Proof | None:
-    """A drill proves `usable` where applications were asked and every statement of theirs held."""
-    if not record.usable:
-        return None
-    below = proof_of(record, served)
-    failed = below.verdict == "failed" or bool(broken(record.usable))
-    held = below.verdict == "passed" and all(check.verdict != "not checked" for check in record.usable)
-    return below.model_copy(
-        update={
-            "level": "usable",
-            "verdict": "failed" if failed else "passed" if held else "not checked",
-            "findings": (*below.findings, *findings(record.usable)),
-        }
-    )
-
-
-def _borrowed(measured: Measured) -> Iterator[str]:
-    """What served where no sandbox could be started."""
-    for name, words in sorted(measured.places.items()):
-        lacks = "; its RTO and RPO were not measured" if name in measured.asked_only else ""
-        yield f"{name}: no sandbox could be started for it here, so the drill used {words}{lacks}"
 
 
 def _summary(request: DrillRequest) -> PointSummary:
@@ -172,6 +97,8 @@ def _summary(request: DrillRequest) -> PointSummary:
         size_bytes=point.size_bytes,
         partial=point.partial,
         regions=request.regions,
+        recipients=request.recipients,
+        locked_until=request.locked_until,
     )
 
 
@@ -208,9 +135,9 @@ def _plan_steps(measured: Measured, ended_at: datetime) -> Iterator[StepRecord]:
 
 
 def _outcomes(
-    point: RecoveryPoint, measured: Measured, steps: Sequence[StepRecord], disaster_at: datetime
+    request: DrillRequest, measured: Measured, steps: Sequence[StepRecord], disaster_at: datetime
 ) -> Iterator[SystemOutcome]:
-    for record in point.systems:
+    for record in request.systems:
         own = [step for step in steps if step.system == record.name]
         beat = measured.beats.get(record.name)
         complete = bool(own) and all(step.outcome == "done" for step in own)
@@ -228,5 +155,7 @@ def _outcomes(
 
 
 def _span_seconds(steps: Sequence[StepRecord]) -> float:
+    if not steps:
+        return 0.0
     start = min(step.started_at for step in steps)
     return round(max((step.started_at - start).total_seconds() + step.elapsed_seconds for step in steps), 3)

@@ -20,7 +20,7 @@ from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import DrillRecord, Forecast
 
 STATUSES = ("complete", "partial", "failed", "missing")
-RECOVERED: tuple[Outcome, ...] = ("recovered", "objective missed", "clean-up failed")
+RECOVERED: tuple[Outcome, ...] = ("recovered", "fell back", "objective missed", "clean-up failed")
 """How a drill ends in which everything came back and was verified."""
 
 

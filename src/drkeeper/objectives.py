@@ -12,7 +12,13 @@ from drkeeper.facts import Check, broken
 
 ObjectiveVerdict = Literal["met", "missed", "not measured", "no objective"]
 Outcome = Literal[
-    "recovered", "restore failed", "verification failed", "not verified", "objective missed", "clean-up failed"
+    "recovered",
+    "restore failed",
+    "verification failed",
+    "not verified",
+    "fell back",
+    "objective missed",
+    "clean-up failed",
 ]
 
 _EXIT_CODES: dict[Outcome, int] = {
@@ -20,6 +26,7 @@ _EXIT_CODES: dict[Outcome, int] = {
     "restore failed": 1,
     "verification failed": 5,
     "not verified": 5,
+    "fell back": 5,
     "objective missed": 6,
     "clean-up failed": 1,
 }
@@ -78,6 +85,9 @@ class MeasuredDrill(Promise, Protocol):
 
     @property
     def error(self) -> str: ...  # noqa: D102
+
+    @property
+    def fell_back(self) -> Sequence[object]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,8 @@ def outcome_of(drill: MeasuredDrill) -> Outcome:
     """How the drill ended: the gravest that holds.
 
     Statements that were found false tell more than the error that may have ended the run because of them. A drill in
-    which no check passed has verified nothing, whether or not one failed.
+    which no check passed has verified nothing, whether or not one failed. One that had to take an earlier point,
+    because the one that was asked for is corrupt, brought the platform back and found the vault wanting.
     """
     verdicts = [check.verdict for check in drill.checks]
     judgement = judge_drill(drill)
@@ -160,6 +171,7 @@ def outcome_of(drill: MeasuredDrill) -> Outcome:
         ("verification failed", bool(broken([*drill.checks, *drill.usable])) or _broke(drill, "verify")),
         ("restore failed", drill.rto_seconds is None or bool(drill.error)),
         ("not verified", "passed" not in verdicts),
+        ("fell back", bool(drill.fell_back)),
         ("objective missed", not (judgement.rto.kept and judgement.rpo.kept)),
         ("clean-up failed", any(check.verdict != "passed" for check in drill.clean_up)),
     )
@@ -169,7 +181,8 @@ def outcome_of(drill: MeasuredDrill) -> Outcome:
 def exit_code_of(drill: MeasuredDrill) -> int:
     """1 where the restore (or, with all else well, the clean-up) failed, 5 verification, 6 an objective, else 0.
 
-    An objective that is set and was not measured counts as missed.
+    5 is also that of a drill that fell back to an earlier point. An objective that is set and was not measured counts
+    as missed.
     """
     return _EXIT_CODES[outcome_of(drill)]
 

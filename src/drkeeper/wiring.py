@@ -1,26 +1,23 @@
 """From the policy to opened systems and an opened vault: the one place that builds things."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from drkeeper import applications
+from drkeeper import applications, audit
 from drkeeper.applications import Application
-from drkeeper.drill_places import Fallback
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
 from drkeeper.locks import Guard, guard_of
 from drkeeper.log import get_logger
-from drkeeper.policy import Policy, ScratchCluster, freeze_order
-from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.policy import Policy, freeze_order
 from drkeeper.scenarios import Loss, loss_of, scenario_of
 from drkeeper.steps import Meaning, Target
-from drkeeper.systems import Clearing, Holding, Narrowing, System, load_kind
+from drkeeper.systems import Holding, Narrowing, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
 if TYPE_CHECKING:
     from drkeeper._policy.recovery_sections import ScenarioPolicy
-    from drkeeper.drill_record import DrillRequest
-    from drkeeper.forecast import Run
 
 
 def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> dict[str, Store]:
@@ -39,7 +36,9 @@ def open_regions(policy: Policy, *, patience_seconds: float | None = None) -> di
 def create_vault(policy: Policy) -> Vault:
     """Make a new vault in all regions, encrypted as the policy says."""
     encryption = policy.vault.encryption
-    return Vault.create(open_regions(policy), recipients=encryption.recipients if encryption else ())
+    vault = Vault.create(open_regions(policy), recipients=encryption.recipients if encryption else ())
+    with audit.recorded(vault, policy.name, "init", regions=" ".join(policy.vault.regions)):
+        return vault
 
 
 def open_vault(policy: Policy, *, patience_seconds: float | None = None) -> Vault:
@@ -214,89 +213,6 @@ def acting_policy_if_known(policy: Policy) -> Policy:
         return policy
 
 
-def carried_options(policy: Policy) -> dict[str, dict[str, object]]:
-    """What each system's options say of how to restore, and nothing of where to: drills get no more than that.
-
-    A kind names such options in `Options.SANDBOX_FIELDS`.
-    """
-    return {
-        name: {key: getattr(system.options, key) for key in getattr(system.options, "SANDBOX_FIELDS", ())}
-        for name, system in policy.systems.items()
-    }
-
-
-def drill_request(
-    policy: Policy,
-    point: RecoveryPoint,
-    *,
-    trigger: Literal["manual", "schedule"],
-    regions: tuple[str, ...] = (),
-    past: "Sequence[Run]" = (),
-) -> "DrillRequest":
-    """All that a drill is given of a policy: nothing in it leads to production (`tests/spine/test_isolation.py`)."""
-    from drkeeper.drill_record import DrillRequest
-    from drkeeper.report.record import Objectives
-
-    rto, rpo = policy.objectives.rto, policy.objectives.rpo
-    return DrillRequest(
-        point=point,
-        objectives=Objectives(rto_seconds=rto and rto.total_seconds(), rpo_seconds=rpo and rpo.total_seconds()),
-        trigger=trigger,
-        folder=policy.sandbox.folder,
-        regions=regions,
-        history=past,
-        carried=carried_options(policy),
-        fallbacks=drill_fallbacks(policy),
-        applications=open_applications(policy),
-        meanings=meanings(policy),
-    )
-
-
-def drill_fallbacks(policy: Policy) -> dict[str, Fallback]:
-    """Where drills restore systems to that a dry run can be asked of, when no sandbox of theirs can be started."""
-    return {
-        name: _scratch(policy, policy.sandbox.cluster, name) if policy.sandbox.cluster else _asked(policy, name)
-        for name, system in policy.systems.items()
-        if "dry_run" in type(system.options).model_fields
-    }
-
-
-def _scratch(policy: Policy, cluster: ScratchCluster, name: str) -> Fallback:
-    kind = policy.systems[name].kind
-    carried = carried_options(policy)[name]
-
-    def open_scratch() -> System:
-        model = load_kind(kind).options
-        place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "missing_kinds": "skip"}
-        return load_kind(kind).open_system(name, model.model_validate({**carried, **place}))
-
-    def admit() -> None:
-        system = open_scratch()
-        if isinstance(system, Clearing):
-            system.insist_clearable()
-        if not system.is_empty():
-            raise Refused(
-                f"{name}: the scratch cluster is not empty, so the drill did not restore into it",
-                hint="empty it, or name another one under sandbox.cluster",
-            )
-
-    def clear() -> None:
-        system = open_scratch()
-        if isinstance(system, Clearing):
-            system.clear()
-
-    return Fallback(open=open_scratch, words="the scratch cluster of the policy", admit=admit, clear=clear)
-
-
-def _asked(policy: Policy, name: str) -> Fallback:
-    system = policy.systems[name]
-    options = system.options.model_copy(update={"dry_run": True, "missing_kinds": "skip"})
-    return Fallback(
-        open=lambda: load_kind(system.kind).open_system(name, options),
-        words="a dry run of the live API server (nothing was created)",
-    )
-
-
 def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
     """What a restore would find at each endpoint, for a plan. Asks the systems."""
     return [
@@ -306,6 +222,7 @@ def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
             endpoint=system.place if isinstance(system, Narrowing) else endpoint(policy, name),
             empty=system.is_empty(),
             holds=isinstance(system, Holding) and system.holds,
+            host=host(policy, name),
         )
         for name, system in systems.items()
     ]
@@ -316,6 +233,13 @@ def endpoint(policy: Policy, name: str) -> str:
     options = policy.systems[name].options
     host, port = getattr(options, "host", None), getattr(options, "port", None)
     return f"{host}:{port}" if host is not None else str(getattr(options, "url", "as the policy says"))
+
+
+def host(policy: Policy, name: str) -> str:
+    """On which a system is, without a port; "" where its options name none."""
+    options = policy.systems[name].options
+    url = str(getattr(options, "endpoint", None) or getattr(options, "url", None) or "")
+    return str(getattr(options, "host", None) or "") or (urlsplit(url).hostname or "" if "://" in url else "")
 
 
 def _store_options(options: object) -> StoreOptions:

@@ -11,7 +11,7 @@ from drkeeper.applications import Restored
 from drkeeper.applications._mlflow.options import RecordedModel
 from drkeeper.applications.feast import FeastApplication
 from drkeeper.cli.rows import finding_rows
-from drkeeper.drill_record import proof_of_use
+from drkeeper.drill_proofs import proof_of_use
 from drkeeper.facts import Facts, findings
 from drkeeper.policy import load_policy
 from drkeeper.recovery_point import ApplicationRecord

@@ -10,10 +10,10 @@ from types import FunctionType
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from drkeeper.drill_wiring import drill_request
 from drkeeper.errors import Refused
 from drkeeper.policy import load_policy
 from drkeeper.systems import kind_names, load_kind
-from drkeeper.wiring import drill_request
 from vault_examples import make_point
 
 # Each word that leads to the protected servers says so.

@@ -15,6 +15,7 @@ _TITLES: dict[Outcome, tuple[str, str]] = {
     "restore failed": ("Restore failed", "✕"),
     "verification failed": ("Verification failed", "✕"),
     "not verified": ("Restored, but nothing was verified", "✕"),
+    "fell back": ("Recovered, but only from an earlier point", "!"),
     "objective missed": ("Objective missed", "!"),
     "clean-up failed": ("Recovered, but the sandbox was not removed", "!"),
 }

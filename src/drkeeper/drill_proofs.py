@@ -1,0 +1,77 @@
+"""What a drill proves of a point. Pure.
+
+Only a drill that brought back all of a point says that the point can be restored: a scenario in which half of it is
+lost tells nothing of the other half. And a sandbox that did not start says nothing of any point.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from drkeeper.catalog import Proof
+from drkeeper.facts import Check, Verdict, broken, findings
+from drkeeper.report.record import DrillRecord
+
+
+def proofs_of_drill(record: DrillRecord, served: Collection[str], *, whole: bool = True) -> Iterator[Proof]:
+    """All that a drill proves of the point that was restored in the end.
+
+    Args:
+        record: Of the drill.
+        served: Regions from which the frames came. Of several, none has been shown to be enough alone.
+        whole: Whether all systems of the point were restored.
+    """
+    below = proof_of(record, served)
+    if below.verdict == "failed" and _begun(record):
+        yield below
+    elif below.verdict != "failed" and whole:
+        yield below
+        use = proof_of_use(record, served)
+        if use is not None:
+            yield use
+
+
+def proof_of(record: DrillRecord, served: Collection[str]) -> Proof:
+    """A drill proves `restorable`: the restore worked, and every fact of the witness was checked and held."""
+    failed = bool(record.error or broken(record.checks))
+    unchecked = any(check.verdict == "not checked" for check in record.checks) or not record.checks
+    verdict: Verdict = "not checked" if unchecked else "passed"
+    return Proof(
+        point_id=record.point.point_id,
+        level="restorable",
+        verdict="failed" if failed else verdict,
+        at=record.ended_at,
+        regions=tuple(served) if len(served) == 1 else (),
+        findings=tuple(findings(record.checks)),
+    )
+
+
+def proof_of_use(record: DrillRecord, served: Collection[str]) -> Proof | None:
+    """A drill proves `usable` where applications were asked and every statement of theirs held."""
+    if not record.usable:
+        return None
+    below = proof_of(record, served)
+    failed = below.verdict == "failed" or bool(broken(record.usable))
+    held = below.verdict == "passed" and all(check.verdict != "not checked" for check in record.usable)
+    return below.model_copy(
+        update={
+            "level": "usable",
+            "verdict": "failed" if failed else "passed" if held else "not checked",
+            "findings": (*below.findings, *findings(record.usable)),
+        }
+    )
+
+
+def disproof(point_id: str, reason: str, at: datetime) -> Proof:
+    """What a restore that found a point damaged says of it: `intact` does not hold."""
+    found = Check(
+        subject="frames",
+        verdict="failed",
+        detail=reason,
+        remedy=f"`drkeeper verify {point_id} --level intact --heal` mends it from a region that has it whole",
+    )
+    return Proof(point_id=point_id, level="intact", verdict="failed", at=at, findings=(found,))
+
+
+def _begun(record: DrillRecord) -> bool:
+    """Whether the point itself was put to the test: some step of the restore was begun."""
+    return any(step.phase != "provision" and step.outcome != "not run" for step in record.steps)
