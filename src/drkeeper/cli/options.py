@@ -1,8 +1,9 @@
 """Options and arguments that several commands share, and what their values mean."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -77,10 +78,28 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def parse_moment(text: str) -> datetime:
+    """`2026-11-23T02:15Z`, `2026-11-23 02:15` (UTC where nothing else is said), or how long ago: `90m`.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text.strip())
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    from drkeeper import clock
+
+    try:
+        return clock.now() - timedelta(seconds=_seconds(text))
+    except ValueError as error:
+        raise ValueError("expected a moment such as 2026-11-23T02:15Z, or how long ago, such as 90m") from error
+
+
 DURATION = Parsed("duration", _seconds)
 SHARE = Parsed("share", parse_share)
 RATE = Parsed("rate", _rate)
 LISTEN = Parsed("host:port", parse_listen)
+MOMENT = Parsed("time", parse_moment)
 
 
 def complete_point(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
@@ -101,6 +120,33 @@ def point_argument(*, required: bool = False) -> Callable[[Callable[..., Any]], 
     )
 
 
+def complete_scenario(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """Names of the built-in scenarios and, where a policy can be read, of its own."""
+    from click.shell_completion import CompletionItem
+
+    from drkeeper.cli.settings import settings_of
+    from drkeeper.errors import DrkeeperError
+    from drkeeper.scenarios import BUILT_IN
+
+    known = {name: scenario.title for name, scenario in BUILT_IN.items()}
+    with suppress(DrkeeperError):
+        policy = settings_of(context).load_policy(only_the_vault=True)
+        known |= {name: own.title or known.get(name, "") for name, own in policy.scenarios.items()}
+    return [CompletionItem(name, help=title) for name, title in known.items() if name.startswith(incomplete)]
+
+
+scenario_option = click.option(
+    "--scenario",
+    metavar="NAME",
+    default="",
+    shell_complete=complete_scenario,
+    help="What is taken to be lost: region-lost, database-corrupted …, or one of the policy's own.",
+)
+before_option = click.option(
+    "--before",
+    type=MOMENT,
+    help="Take the newest point whose data are of before this moment: 2026-11-23T02:15Z, or 90m for so long ago.",
+)
 system_option = click.option(
     "--system", "systems", metavar="NAME", multiple=True, help="Only this system; may be given several times."
 )
