@@ -1,36 +1,69 @@
-"""How long a step will take: predicted from bytes and earlier runs, by numbers that can be argued with. Pure.
+"""How long a step will take: predicted from bytes, counts and earlier runs, by numbers that can be argued with. Pure.
 
-Without earlier runs the rates below apply. They are conservative: measured on two shared cores (a logical restore
-of PostgreSQL 18 at 11 MB of dump a second, indexes rebuilt; an RDB served to a replica at 70 MB/s), so most
-machines do better, and every drill prints by how much.
+`durations` is the model. Without earlier runs `rates` apply. They are conservative, so most machines do better, and
+every drill prints by how much.
 """
 
 import heapq
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from functools import cached_property
 from typing import Protocol
 
+from drkeeper.durations import Durations, Sample
+from drkeeper.rates import rates
+from drkeeper.recovery_point import SystemRecord
 from drkeeper.report.record import Forecast, StepRecord
 
-DEFAULT_BYTES_PER_SECOND = {("postgres", "load"): 11e6, ("redis", "load"): 150e6, ("redis", "switch"): 70e6}
-FALLBACK_BYTES_PER_SECOND = 10e6
-DEFAULT_FIXED_SECONDS = 2.0
 DEFAULT_P90_FACTOR = 2.0
-# Below this size a step's time is its fixed part, and scaling it by bytes would be noise.
-SCALED_FROM_BYTES = 16 << 20
-MOVES_BYTES = frozenset({"load", "undo"}) | {verb for _, verb in DEFAULT_BYTES_PER_SECOND}
+# Newer runs speak for the machine as it is; more of them cost planning time, and teach little.
+MOST_RUNS = 200
+COUNTED = re.compile(r"objects|keys|count\..+|.+\.rows")
+RUNS = re.compile(r"(\d+)(?: to (\d+))? earlier runs?")
+NO_HISTORY = "no history"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished step of an earlier drill or restore."""
+    """One finished step of an earlier drill or restore.
+
+    Attributes:
+        count: Rows, objects or keys; 0: not known.
+    """
 
     kind: str
     verb: str
     size_bytes: int
     elapsed_seconds: float
+    count: int = 0
+
+
+class History(tuple[Run, ...]):  # noqa: SLOT001 - what was fitted stays with it
+    """Earlier runs, oldest first, and what was learned from them: each kind of step is fitted once."""
+
+    @cached_property
+    def _alike(self) -> dict[tuple[str, str], list[Run]]:
+        alike: dict[tuple[str, str], list[Run]] = {}
+        for run in self:
+            alike.setdefault((run.kind, run.verb), []).append(run)
+        return alike
+
+    @cached_property
+    def _fitted(self) -> dict[tuple[str, str], Durations]:
+        return {}
+
+    def durations(self, kind: str, verb: str) -> Durations | None:
+        """What the runs of one kind of step teach; None where there are none."""
+        name = kind, verb
+        if name not in self._fitted and (runs := self._alike.get(name, [])[-MOST_RUNS:]):
+            # Runs from before counts were noted would make it look as if these did not matter.
+            counted = [run for run in runs if run.count] or runs
+            samples = [Sample((run.size_bytes, run.count), run.elapsed_seconds) for run in counted]
+            self._fitted[name] = Durations(samples, rates(kind, verb).even_amounts)
+        return self._fitted.get(name)
 
 
 class Timed(Protocol):
@@ -76,39 +109,74 @@ class Span:
 def runs_of(steps: Iterable[StepRecord]) -> list[Run]:
     """What can be learned from a record's steps: those that were done."""
     return [
-        Run(kind=step.kind, verb=step.verb, size_bytes=step.size_bytes, elapsed_seconds=step.elapsed_seconds)
+        Run(step.kind, step.verb, step.size_bytes, step.elapsed_seconds, step.count)
         for step in steps
-        if step.outcome == "done" and step.verb
+        if step.outcome == "done" and step.verb and math.isfinite(step.elapsed_seconds)
     ]
 
 
-def forecast_step(kind: str, verb: str, size_bytes: int, history: Sequence[Run]) -> Forecast:
+def amount_of(record: SystemRecord) -> tuple[int, int]:
+    """How much there is to restore of a system: bytes, and rows, objects or keys (0: not known).
+
+    The bytes of a bucket are in its facts: only its list is a stream of the point.
+    """
+    facts = record.facts
+    count = sum(value for name, value in facts.exact.items() if isinstance(value, int) and COUNTED.fullmatch(name))
+    count += sum(high for name, (_, high) in facts.bounds.items() if COUNTED.fullmatch(name))
+    in_bucket = facts.exact.get("bytes")
+    return in_bucket if isinstance(in_bucket, int) else record.size_bytes, count
+
+
+def forecast_step(kind: str, verb: str, size_bytes: int, history: Sequence[Run], *, count: int = 0) -> Forecast:
     """Predict one step.
 
-    With history each earlier run of the same kind and verb is scaled to these bytes; p50 is their median, p90
-    the larger of their 90th percentile and p50 x (1 + 1/sqrt(n)), so that few runs promise little.
+    Args:
+        kind: Of the system or application; "" for a step of the whole platform.
+        verb: What is done.
+        size_bytes: How much of it there is.
+        history: Earlier runs; a `History` is fitted once, for however many steps.
+        count: Rows, objects or keys, where that is known.
     """
-    alike = [run for run in history if (run.kind, run.verb) == (kind, verb)]
-    if not alike:
-        return _default(kind, verb, size_bytes)
-    scaled = sorted(_scaled(run, size_bytes) for run in alike)
-    p50 = median(scaled)
-    p90 = max(scaled[min(len(scaled) - 1, int(0.9 * len(scaled)))], p50 * (1 + len(scaled) ** -0.5))
-    return Forecast(
-        p50_seconds=round(p50, 3),
-        p90_seconds=round(p90, 3),
-        basis=f"{len(scaled)} earlier run{'s' if len(scaled) > 1 else ''}",
-    )
+    known = history if isinstance(history, History) else History(history)
+    learned = known.durations(kind, verb)
+    if learned is None:
+        seconds = rates(kind, verb).seconds(size_bytes, count)
+        return _forecast(seconds, seconds * DEFAULT_P90_FACTOR, NO_HISTORY)
+    p50, p90 = (learned.seconds((size_bytes, count), share) for share in (0.5, 0.9))
+    return _forecast(p50, max(p50, p90), _runs(learned.count, learned.count))
 
 
 def total(path: Sequence[Forecast]) -> Forecast:
-    """Steps one after the other. The p90s are added up, which errs on the long side."""
-    bases = sorted({step.basis for step in path}) or ["no steps"]
-    return Forecast(
-        p50_seconds=round(sum(step.p50_seconds for step in path), 3),
-        p90_seconds=round(sum(step.p90_seconds for step in path), 3),
-        basis="no history" if "no history" in bases else "; ".join(bases),
+    """Steps one after the other.
+
+    The p90s are added up: what slows one step down (a busy machine) slows the others down with it.
+    """
+    return _forecast(
+        sum(step.p50_seconds for step in path), sum(step.p90_seconds for step in path), _basis(path) or "no steps"
     )
+
+
+def _basis(path: Sequence[Forecast]) -> str:
+    """What several forecasts rest on together, in words."""
+    lacking = sum(NO_HISTORY in step.basis for step in path)
+    if lacking:
+        return NO_HISTORY if lacking == len(path) else f"{NO_HISTORY} for {lacking} of {len(path)} steps"
+    counts, others = [], set()
+    for step in path:
+        if match := RUNS.fullmatch(step.basis):
+            counts += [int(match[1]), int(match[2] or match[1])]
+        else:
+            others.add(step.basis)
+    return "; ".join([*([_runs(min(counts), max(counts))] if counts else []), *sorted(others - {"no steps"})])
+
+
+def _runs(fewest: int, most: int) -> str:
+    number = f"{fewest} to {most}" if fewest < most else f"{most}"
+    return f"{number} earlier run{'s' if most > 1 else ''}"
+
+
+def _forecast(p50: float, p90: float, basis: str) -> Forecast:
+    return Forecast(p50_seconds=round(p50, 3), p90_seconds=round(p90, 3), basis=basis)
 
 
 def makespan(steps: Sequence[Timed], limits: Limits) -> Forecast:
@@ -188,18 +256,3 @@ class _Board:
 
 def _end_seconds(spans: Mapping[str, Span]) -> float:
     return max((span.end_seconds for span in spans.values()), default=0.0)
-
-
-def _default(kind: str, verb: str, size_bytes: int) -> Forecast:
-    seconds = DEFAULT_FIXED_SECONDS
-    if verb in MOVES_BYTES:
-        seconds += size_bytes / DEFAULT_BYTES_PER_SECOND.get((kind, verb), FALLBACK_BYTES_PER_SECOND)
-    return Forecast(
-        p50_seconds=round(seconds, 3), p90_seconds=round(seconds * DEFAULT_P90_FACTOR, 3), basis="no history"
-    )
-
-
-def _scaled(run: Run, size_bytes: int) -> float:
-    if run.verb not in MOVES_BYTES or max(run.size_bytes, size_bytes) < SCALED_FROM_BYTES:
-        return run.elapsed_seconds
-    return run.elapsed_seconds * max(size_bytes, SCALED_FROM_BYTES) / max(run.size_bytes, SCALED_FROM_BYTES)

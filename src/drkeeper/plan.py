@@ -14,7 +14,7 @@ from datetime import datetime
 
 from drkeeper.course import Course, fail_overs, following, proofs
 from drkeeper.errors import Refused
-from drkeeper.forecast import Limits, Run, forecast_step, makespan
+from drkeeper.forecast import Limits, Run, amount_of, forecast_step, makespan
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.steps import Load, Meaning, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
 
@@ -118,6 +118,7 @@ def build_plan(
 def _left_out(point: RecoveryPoint, restored: set[str], course: Course) -> dict[str, str]:
     """System of the point -> why the plan does not restore it."""
     others = {way.system: f"it comes back in another way: {way.way}" for way in course.ways if way.chosen}
+    others.update(course.stuck)
     reason = "not gone" if course.ways else "not asked for"
     return {
         record.name: record.error if record.status == "failed" else others.get(record.name, reason)
@@ -230,20 +231,21 @@ def _steps(
     if holding:
         size = sum(records[name].size_bytes for name in holding)
         forecast = forecast_step("", "undo", size, history)
-        yield TakeUndo(step_id=UNDO, systems=tuple(holding), forecast=forecast)
+        yield TakeUndo(step_id=UNDO, systems=tuple(holding), size_bytes=size, forecast=forecast)
         undo = (UNDO,)
     rank = {name: place for place, name in enumerate(point.freeze_order)}
     order = sorted(wanted, key=lambda target: -rank.get(target.system, -1))
     for target in order:
-        size = records[target.system].size_bytes
+        size, count = amount_of(records[target.system])
         yield Load(
             step_id=f"load:{target.system}",
             system=target.system,
             kind=target.kind,
             host=target.host,
             size_bytes=size,
+            count=count,
             needs={"memory_bytes" if target.kind in IN_MEMORY else "disk_bytes": size},
-            forecast=forecast_step(target.kind, "load", size, history),
+            forecast=forecast_step(target.kind, "load", size, history, count=count),
             after=undo,
         )
     yield from _switches(order, records, history)
@@ -253,14 +255,15 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
     """After the last load, one switch after the other; then what was held is released; then all checks."""
     before = tuple(f"load:{target.system}" for target in order)
     for target in sorted(order, key=lambda target: not target.holds):
-        size = records[target.system].size_bytes
+        size, count = amount_of(records[target.system])
         yield Switch(
             step_id=f"switch:{target.system}",
             system=target.system,
             kind=target.kind,
             host=target.host,
             size_bytes=size,
-            forecast=forecast_step(target.kind, "switch", size, history),
+            count=count,
+            forecast=forecast_step(target.kind, "switch", size, history, count=count),
             after=before,
         )
         before = (f"switch:{target.system}",)
@@ -277,11 +280,14 @@ def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history
         )
         before = (f"release:{target.system}",)
     for target in order:
+        size, count = amount_of(records[target.system])
         yield VerifyFacts(
             step_id=f"verify:{target.system}",
             system=target.system,
             kind=target.kind,
             host=target.host,
-            forecast=forecast_step(target.kind, "verify", records[target.system].size_bytes, history),
+            size_bytes=size,
+            count=count,
+            forecast=forecast_step(target.kind, "verify", size, history, count=count),
             after=before,
         )

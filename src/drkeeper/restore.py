@@ -177,6 +177,7 @@ class Restorer:
             started_at=started_at,
             elapsed_seconds=round(clock.monotonic_seconds() - started, 3),
             size_bytes=getattr(step, "size_bytes", 0),
+            count=getattr(step, "count", 0),
             forecast=step.forecast,
             outcome="done",
         )

@@ -33,17 +33,20 @@ class TakeUndo(_Step):
 
     verb: Literal["undo"] = "undo"
     systems: tuple[str, ...]
+    size_bytes: int = 0
 
 
 class Load(_SystemStep):
     """Bring one system's bytes to a place beside its live data.
 
     Attributes:
+        count: Rows, objects or keys; 0: not known.
         needs: What it takes of its host (`disk_bytes`, `memory_bytes`), at least.
     """
 
     verb: Literal["load"] = "load"
     size_bytes: int
+    count: int = 0
     needs: dict[str, int] = Field(default_factory=dict)
 
 
@@ -52,12 +55,15 @@ class Switch(_SystemStep):
 
     verb: Literal["switch"] = "switch"
     size_bytes: int
+    count: int = 0
 
 
 class VerifyFacts(_SystemStep):
     """Read the restored system's facts and compare them with the point's."""
 
     verb: Literal["verify"] = "verify"
+    size_bytes: int = 0
+    count: int = 0
 
 
 class Prove(_Step):

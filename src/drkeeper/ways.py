@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from drkeeper.forecast import Run, forecast_step, total
+from drkeeper.forecast import Run, amount_of, forecast_step, total
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import Forecast
 from drkeeper.report.words import duration
@@ -43,14 +43,12 @@ class StoreSeen:
     Attributes:
         anew: How long it takes into an empty store,
         rest: and onto what a recovery point holds.
-        whole: Whether all that it held is known to be in its sources: nothing was only pushed.
         trouble: Why it cannot be rebuilt; "" where it can.
     """
 
     application: str
     anew: Forecast
     rest: Forecast
-    whole: bool = False
     trouble: str = ""
 
 
@@ -117,7 +115,8 @@ def _restored(seen: Seen, name: str, kind: str, record: SystemRecord | None) -> 
     why = seen.troubles.get(name, "") or _not_held(seen, record)
     if record is None or record.status == "failed":
         return Way(system=name, kind=kind, way=way, possible=False, chosen=False, why=why)
-    parts = [forecast_step(kind, verb, record.size_bytes, seen.history) for verb in ("load", "switch", "verify")]
+    size, count = amount_of(record)
+    parts = [forecast_step(kind, verb, size, seen.history, count=count) for verb in ("load", "switch", "verify")]
     return Way(
         system=name,
         kind=kind,
@@ -140,8 +139,8 @@ def _not_held(seen: Seen, record: SystemRecord | None) -> str:
 
 def _rebuilt(store: StoreSeen, restored: Way) -> Iterator[Way]:
     base = restored.model_copy(update={"loss_seconds": 0.0, "why": store.trouble, "possible": not store.trouble})
-    known = 0.0 if store.whole else None
-    yield base.model_copy(update={"way": "rebuild", "forecast": store.anew, "loss_seconds": known})
+    # Values that were only pushed, and keys of others, are in no source.
+    yield base.model_copy(update={"way": "rebuild", "forecast": store.anew, "loss_seconds": None})
     if restored.forecast is not None:
         both = {"way": "restore, then rebuild", "forecast": total([restored.forecast, store.rest])}
         why = restored.why or store.trouble

@@ -35,6 +35,7 @@ class StepRecord(Record):
         system: The system it works on, or "" for steps of the whole drill (starting the sandbox).
         kind: That system's kind, or "".
         phase: "provision", "restore" or "verify".
+        count: Rows, objects or keys that there were; 0: not known.
     """
 
     name: str
@@ -45,9 +46,15 @@ class StepRecord(Record):
     started_at: AwareDatetime
     elapsed_seconds: float
     size_bytes: int = 0
+    count: int = 0
     forecast: Forecast | None = None
     outcome: Literal["done", "failed", "not run"]
     error: str = ""
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older records do not have, so that their digests stay what they were."""
+        return without_defaults(handler(self), {"count": 0})
 
 
 class SystemOutcome(Record):
