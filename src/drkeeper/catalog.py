@@ -1,7 +1,7 @@
 """All recovery points of a vault: finding them, what is proven of each, and which are pinned."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -104,6 +104,20 @@ def list_points(vault: Vault) -> Listing:
     return Listing(tuple(points), damaged)
 
 
+def newest_first(vault: Vault, keys: Sequence[str] | None = None) -> Iterator[RecoveryPoint]:
+    """Points as they are asked for, so that of thousands only a few are read; damaged records are passed over.
+
+    Args:
+        vault: Where they are.
+        keys: Of their records, oldest first; all that any region names by default.
+    """
+    for key in reversed(vault.record_keys(POINTS) if keys is None else keys):
+        try:
+            yield vault.read_record(key, RecoveryPoint)
+        except (FrameMissing, RecordCorrupt):
+            continue
+
+
 def find_point(vault: Vault, wanted: str, *, allow_partial: bool = False) -> RecoveryPoint:
     """The point of an id, of an unambiguous beginning of one, or `latest`.
 
@@ -117,7 +131,7 @@ def find_point(vault: Vault, wanted: str, *, allow_partial: bool = False) -> Rec
         RecordCorrupt: Its record is damaged in every region.
     """
     if wanted == LATEST:
-        return _latest(list_points(vault).points, allow_partial=allow_partial)
+        return _latest(newest_first(vault), allow_partial=allow_partial)
     keys = vault.record_keys(POINTS)
     matching = [key for key in keys if wanted and point_id_of(key).startswith(wanted.lower())]
     if len(matching) == 1:
@@ -250,10 +264,12 @@ def _pin_key(point_id: str) -> str:
 
 
 def _latest(points: Iterable[RecoveryPoint], *, allow_partial: bool) -> RecoveryPoint:
-    backups = [point for point in points if point.purpose == "backup"]
-    chosen = [point for point in backups if allow_partial or not point.partial]
-    if chosen:
-        return max(chosen, key=lambda point: point.created_at)
-    if backups:
+    """The newest backup of points, newest first."""
+    partial = False
+    for point in points:
+        if point.purpose == "backup" and (allow_partial or not point.partial):
+            return point
+        partial = partial or point.purpose == "backup"
+    if partial:
         raise PointUnknown("there are only partial recovery points", hint="name one by its id to use it all the same")
     raise PointUnknown("the vault holds no recovery point yet", hint="make one with `drkeeper backup`")

@@ -23,6 +23,7 @@ class Course:
         rebuilds: Application -> its online store, then the other systems that must be there.
         rebuild_forecasts: Application -> how long that takes.
         kinds: Application -> kind.
+        stuck: System -> why it does not come back; the plan leaves it out.
         hosts: System -> host of the side that is to be primary, of buckets that fail over.
     """
 
@@ -34,6 +35,7 @@ class Course:
     rebuilds: Mapping[str, Sequence[str]] = field(default_factory=dict)
     rebuild_forecasts: Mapping[str, Forecast] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    stuck: Mapping[str, str] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -37,3 +37,13 @@ def run_bounded(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterabl
     finally:
         for future in futures:
             future.cancel()
+
+
+def all_at_once(work: Callable[[str], R], names: Iterable[str], *, at_once: int = 16) -> dict[str, R]:
+    """What came of each name, in order. When one fails, that is raised once all have ended."""
+    wanted = list(names)
+    if len(wanted) < 2:  # noqa: PLR2004 - one needs no threads
+        return {name: work(name) for name in wanted}
+    with ThreadPoolExecutor(at_once, thread_name_prefix="look") as pool:
+        pending = [pool.submit(copy_context().run, work, name) for name in wanted]
+        return {name: future.result() for name, future in zip(wanted, pending, strict=True)}

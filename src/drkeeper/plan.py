@@ -101,6 +101,7 @@ def build_plan(
         staging=f"dr{plan_id}",
         overwrite=choice.overwrite,
         keep_held=choice.keep_held,
+        allow_partial=choice.allow_partial,
         only=choice.only,
         into=choice.into,
         targets=tuple(wanted),
@@ -182,7 +183,7 @@ def fingerprint(plan: RestorePlan) -> str:
 
     Left out: the plan's id and time, and forecasts, which change with every drill and, as the data lost, with time.
     """
-    changing = {"plan_id", "created_at", "staging", "forecast", "critical_path", "ways", "point_why"}
+    changing = {"plan_id", "created_at", "staging", "forecast", "critical_path", "ways", "point_why", "allow_partial"}
     body = plan.model_dump(mode="json", exclude=changing)
     for step in body["steps"]:
         del step["forecast"]

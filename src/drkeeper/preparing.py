@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 
@@ -10,11 +11,14 @@ from drkeeper import catalog, clock
 from drkeeper.actions import history
 from drkeeper.errors import PointUnknown, Refused, WorldChanged
 from drkeeper.facts import Check
+from drkeeper.forecast import Limits
 from drkeeper.plan import WHOLE, Choice, build_plan, fingerprint
 from drkeeper.policy import Policy
 from drkeeper.progress import Silent
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.restore import VaultStreams, preflight
+from drkeeper.scenario_plan import Asking, look_ahead
+from drkeeper.scenarios import Scenario
 from drkeeper.steps import Prove, RestorePlan
 from drkeeper.systems import Differing, System
 from drkeeper.vault.vault import Vault
@@ -26,8 +30,10 @@ class Prepared:
     """A plan, with everything that carrying it out needs.
 
     Attributes:
+        policy: Of a scenario's plan: as it is after the loss.
         systems: The endpoints that the plan restores into.
         checks: What the targets said beforehand; no error among them.
+        scenario: What happened; None: somebody asked for a restore.
     """
 
     policy: Policy
@@ -36,6 +42,7 @@ class Prepared:
     plan: RestorePlan
     systems: dict[str, System]
     checks: tuple[Check, ...] = ()
+    scenario: Scenario | None = None
 
 
 def prepare(
@@ -67,11 +74,43 @@ def prepare(
         history=history(vault),
         choice=choice,
         meanings=meanings(policy),
+        limits=Limits(policy.recovery.at_once, policy.recovery.at_once_per_host),
     )
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
     checks = tuple(preflight(point, plan, systems))
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
+
+
+def prepare_scenario(
+    policy: Policy,
+    name: str,
+    *,
+    before: datetime | None = None,
+    point_id: str = catalog.LATEST,
+    choice: Choice = WHOLE,
+    what_if: bool = False,
+) -> Prepared:
+    """Plan the way back from a scenario, and ask everybody what would stop it. Changes nothing.
+
+    Args:
+        policy: Whose systems.
+        name: Of the scenario: a built-in one, or one of the policy's own.
+        before: The moment since which data are wrong: the point's are older.
+        point_id: Of the recovery point; by default the newest one that no verification found failing.
+        choice: What somebody chose.
+        what_if: Ask no endpoint: as if it had struck, and every target were new and empty.
+
+    Raises:
+        UsageInvalid: There is no such scenario, or it does not fit the policy.
+        ScenarioRefused: It would fail, or destroy something; every reason is named.
+    """
+    asking = Asking(name, before, point_id, choice, what_if)
+    outlook = look_ahead(policy, asking)
+    plan, point = outlook.insist()
+    wanted = {target.system for target in plan.targets}
+    systems = {system: each for system, each in outlook.systems.items() if system in wanted}
+    return Prepared(outlook.policy, outlook.vault, point, plan, systems, outlook.checks, outlook.loss.scenario)
 
 
 def differences(prepared: Prepared) -> Iterator[str]:
@@ -94,14 +133,19 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
     names = [target.system for target in saved.targets]
     choice = Choice(
         overwrite=saved.overwrite,
-        allow_partial=bool(saved.left_out),
+        allow_partial=saved.allow_partial or (bool(saved.left_out) and not saved.scenario),
         keep_held=saved.keep_held,
         prove=any(isinstance(step, Prove) for step in saved.steps),
         only=saved.only,
         into=saved.into,
     )
     try:
-        fresh = prepare(policy, saved.point_id, names=names, choice=choice)
+        if saved.scenario:
+            fresh = prepare_scenario(
+                policy, saved.scenario, before=saved.before, point_id=saved.point_id, choice=choice
+            )
+        else:
+            fresh = prepare(policy, saved.point_id, names=names, choice=choice)
     except (PointUnknown, Refused) as error:
         raise WorldChanged(f"what {file} describes cannot be done any more: {error}", hint=error.hint) from error
     if fingerprint(fresh.plan) != fingerprint(saved):

@@ -15,13 +15,14 @@ from drkeeper.log import get_logger
 from drkeeper.occupancy import Occupancy
 from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
-from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, streams_of
+from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, prepare_scenario, streams_of
 from drkeeper.progress import Progress, Silent
-from drkeeper.restore import Outcome, Restorer, abandon
+from drkeeper.recovery_beside import BesideRestoring
+from drkeeper.restore import Beside, NothingBeside, Outcome, Restorer, abandon
 from drkeeper.steps import RestorePlan, Step, Switch
 from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import acting_policy, guards, narrow, open_systems, open_vault, targets
+from drkeeper.wiring import acting_policy, guards, loss, narrow, open_systems, open_vault, policy_after, targets
 
 __all__ = [
     "NewId",
@@ -31,6 +32,7 @@ __all__ = [
     "new_ids",
     "prepare",
     "prepare_saved",
+    "prepare_scenario",
     "release",
     "restore",
     "resume",
@@ -157,10 +159,16 @@ def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
 
 
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
+    scenario = None
+    if plan.scenario:
+        lost, own = loss(policy, plan.scenario)
+        policy, scenario = policy_after(policy, lost, own), lost.scenario
+        vault = open_vault(policy)
     point = catalog.find_point(vault, plan.point_id)
-    systems = open_systems(acting_policy(policy, vault), [target.system for target in plan.targets])
+    names = [target.system for target in plan.targets]
+    systems = open_systems(acting_policy(policy, vault), names) if names else {}
     systems = narrow(policy, systems, plan.only, plan.into)
-    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems)
+    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, scenario=scenario)
 
 
 def _occupancy(prepared: Prepared, journal: Journal) -> Occupancy:
@@ -184,6 +192,12 @@ def _guards(prepared: Prepared) -> dict[str, Guard]:
     return guards(prepared.policy, prepared.vault, prepared.systems, wait_seconds=wait_seconds)
 
 
+def _beside(prepared: Prepared, progress: Progress | None, stop: threading.Event) -> Beside:
+    if prepared.scenario is None:
+        return NothingBeside()
+    return BesideRestoring(prepared.policy, prepared.vault, prepared.scenario, progress or Silent(), stop)
+
+
 def _carry_out(
     prepared: Prepared,
     journal: Journal,
@@ -204,6 +218,7 @@ def _carry_out(
         stop=stop,
         admit=_admission(prepared, journal, lease),
         guards=_guards(prepared),
+        beside=_beside(prepared, progress, stop),
     )
     try:
         outcome = restorer.carry_out()

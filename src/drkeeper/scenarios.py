@@ -18,6 +18,7 @@ class Scenario:
         region_lost: A region of the vault is gone, too; the primary where none is named.
         data_wrong: Data are there, and wrong: they are overwritten, after an undo point, from a point before the
             moment when they were still right.
+        partly: What is left of the systems stays, and what is gone is put beside it.
         elsewhere: Servers are lost with their data: restores go to new ones, buckets to their replicas.
         key_lost: The identity of the vault is gone: only what another identity opens comes back.
     """
@@ -28,8 +29,14 @@ class Scenario:
     applies_to: tuple[str, ...] = ()
     region_lost: bool = False
     data_wrong: bool = False
+    partly: bool = False
     elsewhere: bool = False
     key_lost: bool = False
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether targets hold data that the way back replaces, by the nature of what happened."""
+        return self.data_wrong or self.partly
 
 
 BUILT_IN: Mapping[str, Scenario] = {
@@ -63,6 +70,7 @@ BUILT_IN: Mapping[str, Scenario] = {
             "a namespace of a cluster was deleted",
             kinds=("kubernetes",),
             applies_to=("kubernetes",),
+            partly=True,
         ),
         Scenario("everything-lost", "every protected server and its data are lost; the vault is left", elsewhere=True),
         Scenario("key-lost", "the key that opens the vault is lost", key_lost=True),

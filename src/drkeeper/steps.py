@@ -168,6 +168,7 @@ class RestorePlan(Record):
         forecast: Of the whole, with as many steps at once as the policy permits.
         critical_path: Step ids: the longest chain of steps that wait for one another.
         keep_held: What comes up held stays so.
+        allow_partial: What the point lacks, or what does not come back, is left out.
         only: Parts of its only system that this plan restores; all of it where there is none.
         into: Where that system is restored to, instead of its own place.
         left_out: Systems of the point that this plan does not restore, with the reason.
@@ -187,6 +188,7 @@ class RestorePlan(Record):
     staging: str
     overwrite: bool
     keep_held: bool = False
+    allow_partial: bool = False
     only: tuple[str, ...] = ()
     into: str = ""
     targets: tuple[Target, ...]

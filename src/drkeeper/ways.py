@@ -5,7 +5,7 @@ among those the one that loses less, and among these the quicker one; a policy m
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -14,7 +14,7 @@ from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import Forecast
 from drkeeper.report.words import duration
 from drkeeper.scenarios import Loss
-from drkeeper.steps import RESTORING, Way, WayBack
+from drkeeper.steps import Way, WayBack
 
 Prefer = Literal["", "less loss", "less time"]
 NOTHING_LOST_SECONDS = 1.0
@@ -268,9 +268,3 @@ def stuck(ways: Sequence[Way]) -> dict[str, str]:
         if way.system not in able:
             found.setdefault(way.system, []).append(f"{way.way}: {way.why}")
     return {name: "; ".join(dict.fromkeys(reasons)) for name, reasons in found.items()}
-
-
-def without_key(seen: Seen, kinds: Mapping[str, str]) -> dict[str, WayBack]:
-    """System -> how it would come back all the same if nothing of the vault could be read."""
-    sealed = replace(seen, point=None, no_point="no key")
-    return {name: way for name, way in taken(choose(sealed, kinds)).items() if way not in RESTORING}

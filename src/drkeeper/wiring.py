@@ -9,6 +9,7 @@ from drkeeper.applications import Application
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
 from drkeeper.locks import Guard, guard_of
 from drkeeper.log import get_logger
+from drkeeper.parallel import all_at_once
 from drkeeper.policy import Policy, freeze_order
 from drkeeper.scenarios import Loss, loss_of, scenario_of
 from drkeeper.steps import Meaning, Target
@@ -215,17 +216,20 @@ def acting_policy_if_known(policy: Policy) -> Policy:
 
 def targets(policy: Policy, systems: Mapping[str, System]) -> list[Target]:
     """What a restore would find at each endpoint, for a plan. Asks the systems."""
-    return [
-        Target(
-            system=name,
-            kind=system.kind,
-            endpoint=system.place if isinstance(system, Narrowing) else endpoint(policy, name),
-            empty=system.is_empty(),
-            holds=isinstance(system, Holding) and system.holds,
-            host=host(policy, name),
-        )
-        for name, system in systems.items()
-    ]
+    empty = all_at_once(lambda name: systems[name].is_empty(), systems)
+    return [target(policy, name, system, empty=empty[name]) for name, system in systems.items()]
+
+
+def target(policy: Policy, name: str, system: System, *, empty: bool) -> Target:
+    """One endpoint, for a plan. Asks nobody."""
+    return Target(
+        system=name,
+        kind=system.kind,
+        endpoint=system.place if isinstance(system, Narrowing) else endpoint(policy, name),
+        empty=empty,
+        holds=isinstance(system, Holding) and system.holds,
+        host=host(policy, name),
+    )
 
 
 def endpoint(policy: Policy, name: str) -> str:
@@ -237,7 +241,11 @@ def endpoint(policy: Policy, name: str) -> str:
 
 def host(policy: Policy, name: str) -> str:
     """On which a system is, without a port; "" where its options name none."""
-    options = policy.systems[name].options
+    return host_of(policy.systems[name].options)
+
+
+def host_of(options: object) -> str:
+    """The host that options name, or that of their url."""
     url = str(getattr(options, "endpoint", None) or getattr(options, "url", None) or "")
     return str(getattr(options, "host", None) or "") or (urlsplit(url).hostname or "" if "://" in url else "")
 

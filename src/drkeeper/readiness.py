@@ -1,0 +1,153 @@
+"""What a scenario's plan is made from, as it is found: targets, the key, replicas, online stores. Changes nothing.
+
+Everybody is asked, and at once; what one of them says against the plan hides nothing of what another has to say.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from drkeeper import artifacts
+from drkeeper._rebuild import kept, records
+from drkeeper.applications._feast.options import Options as FeastOptions
+from drkeeper.errors import DrkeeperError, Interrupted
+from drkeeper.facts import Check, broken
+from drkeeper.failover import current_roles
+from drkeeper.failover.plan import Asked, plan_failover
+from drkeeper.failover.sides import Sides, look, replications
+from drkeeper.parallel import all_at_once
+from drkeeper.policy import Policy
+from drkeeper.rebuild_plan import predict
+from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.replication.run import Pair
+from drkeeper.steps import Target
+from drkeeper.systems import System
+from drkeeper.vault.vault import Vault
+from drkeeper.ways import ReplicaSeen, StoreSeen
+from drkeeper.wiring import target
+
+
+@dataclass(frozen=True)
+class TargetSeen:
+    """An endpoint that would be restored into.
+
+    Attributes:
+        target: Of an endpoint that was not asked, or did not answer: as if it were empty.
+        checks: What it said of the restore.
+        trouble: What would stop that; "" where nothing would.
+        remedies: What to do about it.
+    """
+
+    target: Target
+    checks: tuple[Check, ...] = ()
+    trouble: str = ""
+    remedies: tuple[str, ...] = ()
+
+
+def targets_seen(
+    policy: Policy, systems: Mapping[str, System], point: RecoveryPoint | None, *, ask: bool = True
+) -> dict[str, TargetSeen]:
+    """What each endpoint is, and what it says against a restore of the point.
+
+    Args:
+        policy: Whose systems.
+        systems: The endpoints.
+        point: None: they are not asked whether it fits.
+        ask: Whether they are asked at all.
+    """
+
+    def see(name: str) -> TargetSeen:
+        record = point.system(name) if point is not None else None
+        return (
+            _target(policy, name, systems[name], record)
+            if ask
+            else TargetSeen(target(policy, name, systems[name], empty=True))
+        )
+
+    return all_at_once(see, systems)
+
+
+def _target(policy: Policy, name: str, system: System, record: SystemRecord | None) -> TargetSeen:
+    seen = target(policy, name, system, empty=True)
+    try:
+        seen = seen.model_copy(update={"empty": system.is_empty()})
+        asked = system.preflight(record) if record is not None and record.status != "failed" else ()
+        checks = tuple(check.model_copy(update={"subject": f"{name}.{check.subject}"}) for check in asked)
+    except Interrupted:
+        raise
+    except DrkeeperError as error:
+        return TargetSeen(seen, trouble=str(error), remedies=(error.hint,) if error.hint else ())
+    errors = broken(checks)
+    trouble = "; ".join(f"{check.subject}: {check.detail}" for check in errors)
+    return TargetSeen(seen, checks, trouble, tuple(check.remedy for check in errors if check.remedy))
+
+
+def key_trouble(vault: Vault, point: RecoveryPoint) -> str:
+    """Why the point cannot be read with the key that is there; "" where one of its frames was opened and is whole."""
+    if not vault.can_read:
+        return "no identity that opens the vault is there"
+    streams = sorted((stream.ref for _, stream in point.named_streams()), key=lambda ref: ref.size_bytes)
+    for ref in streams:
+        try:
+            span = next(vault.frames_of(ref.index_id), None)
+            if span is None:
+                continue
+            vault.read_frame(span)
+        except DrkeeperError as error:
+            return f"point {point.point_id} cannot be read: {error}"
+        return ""
+    return ""
+
+
+# --- other ways back ----------------------------------------------------------------------------------------
+
+
+def replicas_seen(
+    policy: Policy, vault: Vault, names: Collection[str], asked: Asked, *, ask: bool = True
+) -> dict[str, ReplicaSeen]:
+    """Of the buckets among these systems that have a replica: whether that can be made primary."""
+    pairs = {pair.system: pair for pair in artifacts.pairs(policy) if pair.system in names}
+    return all_at_once(lambda name: _replica(vault, pairs[name], asked, ask=ask), pairs)
+
+
+def _replica(vault: Vault, pair: Pair, asked: Asked, *, ask: bool) -> ReplicaSeen:
+    if not ask:
+        known = replications(vault, pair.system)
+        primary = current_roles(vault, pair.system).primary == "replica"
+        complete = known.complete_as_of if known is not None else None
+        return ReplicaSeen(primary, complete, "" if primary or complete else "it was never completely replicated")
+    try:
+        world = look(Sides(pair), vault, compare=False)
+    except Interrupted:
+        raise
+    except DrkeeperError as error:
+        return ReplicaSeen(trouble=str(error))
+    complete = world.replicated.complete_as_of if world.replicated is not None else None
+    trouble = "; ".join(plan_failover(world, asked).refusals)
+    return ReplicaSeen(world.roles.primary == "replica", complete, trouble)
+
+
+def stores_seen(policy: Policy, vault: Vault, names: Collection[str]) -> dict[str, StoreSeen]:
+    """Of the online stores among these systems: how long a rebuild takes, by earlier ones. Asks no Feast.
+
+    A store that is empty is rebuilt from all rows that any earlier rebuild had; one that a point was restored into
+    from as few as the last one.
+    """
+    found = {}
+    for application, options in feast_projects(policy).items():
+        if options.online not in names or options.rebuild == "never":
+            continue
+        past = records.past(kept.entries(vault, application))
+        rows = [one.rows for one in past]
+        anew = predict("materialise", max(rows, default=None), 0, past)
+        rest = predict("materialise", rows[-1] if rows else None, 0, past)
+        found[options.online] = StoreSeen(application, anew, rest)
+    return found
+
+
+def feast_projects(policy: Policy) -> dict[str, FeastOptions]:
+    """The policy's Feast applications, by name."""
+    return {
+        name: application.options
+        for name, application in policy.applications.items()
+        if isinstance(application.options, FeastOptions)
+    }
