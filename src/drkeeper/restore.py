@@ -223,7 +223,7 @@ class Restorer:
                 system=name,
                 hint="an earlier one may be whole: `drkeeper points` lists them; `drkeeper verify --heal` mends this "
                 "one where a region has what is lacking",
-            ) from error
+            ) from damage
 
     def _verify(self, endpoint: System, record: SystemRecord, stop: threading.Event) -> None:
         self.checks.extend(compare(record.facts, endpoint.facts(record.facts), system=record.name))

@@ -20,6 +20,7 @@ BUCKET_PROOFS = "bucket-proofs/"
 FAILOVERS = "failovers/"
 RELOCATIONS = "relocations/"
 REBUILDS = "rebuilds/"
+CONTROLS = "controls/"
 FINDINGS = "findings/"
 REPORTS = "reports/"
 
@@ -57,3 +58,13 @@ def point_id_of(key: str) -> str:
 def time_text(moment: datetime) -> str:
     """A moment as names have it: 20260131T235959Z."""
     return f"{moment:%Y%m%dT%H%M%S}Z"
+
+
+def drill_key(started_at: datetime, drill_id: str) -> str:
+    """Of one drill record."""
+    return f"{DRILLS}{time_text(started_at)}-{drill_id}.json"
+
+
+def evidence_key(started_at: datetime, drill_id: str) -> str:
+    """Of the signed statement about one drill."""
+    return f"{EVIDENCE}{time_text(started_at)}-{drill_id}.json"
