@@ -4,18 +4,20 @@ Thin on purpose: decisions are in the pure modules, work is in the verbs.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import audit, catalog, clock, usable
+from drkeeper import audit, catalog, clock, runs, usable
 from drkeeper.backup import Source, take_point
-from drkeeper.errors import BackupPartial, DrkeeperError, VerificationFailed
+from drkeeper.errors import BackupPartial, DrkeeperError, UsageInvalid, VerificationFailed
 from drkeeper.facts import Check
-from drkeeper.forecast import Run, runs_of
+from drkeeper.forecast import History
 from drkeeper.heartbeat import Heartbeat
+from drkeeper.hooking import FREEZE, around
 from drkeeper.lease import WRITE, Lease, hold
 from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
@@ -25,7 +27,7 @@ from drkeeper.replicate import RegionResult, replicate, replicate_records, scatt
 from drkeeper.report.record import DrillRecord
 from drkeeper.runbook import render_runbook
 from drkeeper.systems import Delivering, System
-from drkeeper.vault.layout import runbook_key, time_text
+from drkeeper.vault.layout import point_id_of, runbook_key, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import (
@@ -33,6 +35,7 @@ from drkeeper.wiring import (
     acting_policy_if_known,
     guards,
     has_buckets,
+    hooking,
     open_applications,
     open_regions,
     open_systems,
@@ -60,11 +63,13 @@ class Backed:
     Attributes:
         lacking: Why regions lack it, by name; empty: it is durable.
         buckets: What came of bringing the artifacts that it names to their replicas.
+        hooks_failed: Hooks around the freeze that failed; what they held back may still be held back.
     """
 
     point: RecoveryPoint
     lacking: dict[str, str]
     buckets: tuple["Brought", ...] = ()
+    hooks_failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,8 @@ def _tell(ending: audit.Ending, backed: Backed) -> None:
         ending.detail[f"as_of.{system.name}"] = system.as_of.isoformat() if system.as_of else None
     behind = [each.system for each in backed.buckets if each.problem]
     ending.detail.update({"behind": " ".join(behind)} if behind else {})
-    if point.partial or backed.lacking or behind:
+    ending.detail.update({"hooks_failed": len(backed.hooks_failed)} if backed.hooks_failed else {})
+    if point.partial or backed.lacking or behind or backed.hooks_failed:
         ending.exit_code = BackupPartial.exit_code
 
 
@@ -133,6 +139,7 @@ def _back_up(
         for name, system in systems.items()
     }
     send_waiting(vault, systems)
+    hooks_failed: list[str] = []
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
@@ -146,14 +153,23 @@ def _back_up(
                 stop=stop,
                 before_commit=lambda point: _write_runbook(vault, point),
                 witness=lambda views: usable.witness(policy, systems, views) if purpose != "undo" else (),
+                freezing=lambda: _hooked(policy, sources, hooks_failed) if purpose != "undo" else nullcontext(),
             )
         lacking = _copy_out(vault, lease, progress)
     if purpose == "undo" or not has_buckets(policy):
-        return Backed(point=point, lacking=lacking)
+        return Backed(point=point, lacking=lacking, hooks_failed=tuple(hooks_failed))
     from drkeeper.artifacts import bring_after_backup
 
     buckets = bring_after_backup(vault, policy, tuple(sources), progress=progress, stop=stop)
-    return Backed(point=point, lacking=lacking, buckets=buckets)
+    return Backed(point=point, lacking=lacking, buckets=buckets, hooks_failed=tuple(hooks_failed))
+
+
+@contextmanager
+def _hooked(policy: Policy, systems: Iterable[str], failed: list[str]) -> Iterator[None]:
+    """With the policy's hooks around the freeze. Not so for an undo point: within a restore all is held back anyway."""
+    with around(hooking(policy), FREEZE, tuple(systems)) as undone:
+        yield
+    failed.extend(undone.failed)
 
 
 def _write_runbook(vault: Vault, point: RecoveryPoint) -> None:
@@ -318,9 +334,24 @@ def drills(vault: Vault, *, newest: int = HISTORY_RECORDS) -> list[DrillRecord]:
     return [vault.read_record(key, DrillRecord) for key in vault.record_keys(DRILLS)[-newest:]]
 
 
-def history(vault: Vault) -> list[Run]:
-    """What the steps of earlier drills took: forecasts learn from them."""
-    return runs_of(step for record in drills(vault) for step in record.steps)
+def find_drill(vault: Vault, wanted: str) -> DrillRecord:
+    """The drill of an id, of an unambiguous beginning of one, or `latest`.
+
+    Raises:
+        UsageInvalid: None, or more than one, answers to it.
+    """
+    keys = vault.record_keys(DRILLS)
+    matching = keys[-1:] if wanted == catalog.LATEST else [key for key in keys if point_id_of(key).startswith(wanted)]
+    if len(matching) != 1:
+        raise UsageInvalid(
+            f"{len(matching) or 'no'} drills answer to {wanted}", hint="list them with `drkeeper drill list --all`"
+        )
+    return vault.read_record(matching[0], DrillRecord)
+
+
+def history(vault: Vault) -> History:
+    """What the steps of earlier drills and restores took: forecasts learn from them."""
+    return runs.history(vault)
 
 
 def _copy_out(vault: Vault, lease: Lease, progress: Progress | None) -> dict[str, str]:

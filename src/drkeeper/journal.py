@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, SerializerFunctionWrapHandler, model_serializer
 
-from drkeeper import clock
+from drkeeper import clock, runs
 from drkeeper.errors import LeaseLost, PointUnknown
 from drkeeper.recovery_point import Record
 from drkeeper.report.record import Phase, StepRecord, without_defaults
@@ -20,6 +20,10 @@ from drkeeper.vault.vault import Vault
 
 JOURNALS = "journals/"
 Event = Literal["planned", "started", "done", "failed", "paused", "continued", "resumed", "finished", "abandoned"]
+
+
+ENDINGS: frozenset[Event] = frozenset({"failed", "finished", "abandoned"})
+"""After these it is written down, in one piece, what the steps took that were done."""
 
 
 class Before(Record):
@@ -31,6 +35,8 @@ class Before(Record):
         asked_at: When a plan was asked for: nothing of drkeeper's is older.
         people_seconds: How long somebody was waited for: an answer, an approval.
         approved_by: Who approved it.
+        begun_at: Where an earlier try with a point that was corrupt came first: when that began.
+        spent_seconds: What earlier tries took.
     """
 
     lost_at: AwareDatetime | None = None
@@ -38,6 +44,8 @@ class Before(Record):
     asked_at: AwareDatetime | None = None
     people_seconds: float = 0.0
     approved_by: tuple[str, ...] = ()
+    begun_at: AwareDatetime | None = None
+    spent_seconds: float = 0.0
 
 
 class Entry(Record):
@@ -157,6 +165,14 @@ class Journal:
             if not self._vault.create_record(key, entry):
                 raise LeaseLost(f"restore {self.plan.plan_id} is being carried out by somebody else too; stopped")
             self.entries.append(entry)
+        if entry.event in ENDINGS and self.done:
+            done = runs.Runs(
+                plan_id=self.plan.plan_id,
+                policy=self.plan.policy,
+                began_at=self.begun_at,
+                steps=tuple(self.done.values()),
+            )
+            runs.keep(self._vault, done, entries=len(self.entries))
 
 
 def read_journals(vault: Vault) -> Iterator[Journal]:

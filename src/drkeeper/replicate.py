@@ -30,6 +30,7 @@ from drkeeper.vault.layout import (
     RELOCATIONS,
     REPLICATIONS,
     RUNBOOKS,
+    RUNS,
     index_key,
     point_id_of,
 )
@@ -49,6 +50,7 @@ RECORDS = (
     RELOCATIONS,
     REBUILDS,
     DRILLS,
+    RUNS,
     EVIDENCE,
     AUDIT,
     "journals/",

@@ -23,6 +23,7 @@ REBUILDS = "rebuilds/"
 CONTROLS = "controls/"
 FINDINGS = "findings/"
 REPORTS = "reports/"
+RUNS = "runs/"
 
 
 def frame_key(frame_id: str, *, encrypted: bool) -> str:
