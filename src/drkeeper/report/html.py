@@ -5,14 +5,22 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from drkeeper import __version__
 from drkeeper.report import words
 from drkeeper.report.record import DrillRecord
+from drkeeper.report.seal import Seal, seal_page
 from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
 
 
-def render_html(record: DrillRecord) -> str:
-    """The page. No script, nothing loaded from elsewhere, every text escaped; same record, same bytes."""
-    return _environment().get_template("report.html.j2").render(view=build_view(record), record=record)
+def render_html(record: DrillRecord, seal: Seal | None = None) -> str:
+    """The page. No script, nothing loaded from elsewhere, every text escaped; same record and seal, same bytes.
+
+    Args:
+        record: Of the drill.
+        seal: Its signed evidence, which goes along; None: the page says that it is not signed.
+    """
+    page = _environment().get_template("report.html.j2").render(view=build_view(record), record=record, seal=seal)
+    return seal_page(page, seal, version=__version__) if seal else page
 
 
 def prose(text: str) -> Markup:

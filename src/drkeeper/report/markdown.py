@@ -7,14 +7,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drkeeper.report import words
 from drkeeper.report.record import DrillRecord
+from drkeeper.report.seal import Seal
 from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
 
 
-def render_markdown(record: DrillRecord) -> str:
+def render_markdown(record: DrillRecord, seal: Seal | None = None) -> str:
     """The page; every text that comes from a record is escaped."""
-    return _environment().get_template("report.md.j2").render(view=build_view(record), record=record)
+    return _environment().get_template("report.md.j2").render(view=build_view(record), record=record, seal=seal)
 
 
 def escape(text: str) -> str:

@@ -13,13 +13,25 @@ def create_everywhere(vault: Vault, key: str, model: BaseModel) -> bool:
     Raises:
         VaultUnreachable: No region answers.
     """
-    if not vault.create_record(key, model):
-        return False
+    return create_bytes_everywhere(vault, key, vault.record_bytes(model))
+
+
+def create_bytes_everywhere(vault: Vault, key: str, data: bytes) -> bool:
+    """The same for what is no record: others read it with tools of their own."""
+    created: bool | None = None
+    failure: VaultUnreachable | None = None
     for name, store in vault.regions.available().items():
         try:
-            create_once(store, key, vault.record_bytes(model))
-        except VaultUnreachable:
+            answer = create_once(store, key, data)
+        except VaultUnreachable as error:
             vault.regions.shun(name)  # the next backup, or `drkeeper replicate`, brings it there
+            failure = error
+            continue
+        if created is None and not answer:
+            return False
+        created = True
+    if created is None:
+        raise failure or VaultUnreachable("no region of the vault is available")
     return True
 
 

@@ -1,0 +1,1 @@
+"""What `drkeeper.evidence` is made of: the statement that is signed, and how a file of it is verified."""
