@@ -1,11 +1,14 @@
 """`drkeeper plan`."""
 
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drkeeper.cli.options import (
+    before_option,
     into_option,
     keep_held_option,
     no_proof_option,
@@ -13,18 +16,24 @@ from drkeeper.cli.options import (
     overwrite_option,
     partial_option,
     point_argument,
+    scenario_option,
     system_option,
 )
-from drkeeper.cli.output import Column, Output, human_duration, human_time, output_option, show
+from drkeeper.cli.plan_view import PlanOutput, page, plan_output_option, show_plan, show_ways
 from drkeeper.cli.settings import Settings, pass_settings
-from drkeeper.errors import Refused
+from drkeeper.errors import Refused, UsageInvalid
 
 if TYPE_CHECKING:
-    from drkeeper.recovery import Prepared
+    from drkeeper.plan import Choice
+    from drkeeper.policy import Policy
+    from drkeeper.preparing import Prepared
 
 
 @click.command("plan")
 @point_argument()
+@scenario_option
+@before_option
+@click.option("--what-if", is_flag=True, help="With --scenario: ask no endpoint, as if each were new and empty.")
 @system_option
 @overwrite_option
 @partial_option
@@ -34,14 +43,19 @@ if TYPE_CHECKING:
 @into_option
 @click.option("--diff", is_flag=True, help="Show each object of a cluster or bucket that would change.")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save the plan, for `drkeeper restore --plan`."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save the plan, for `drkeeper restore --plan`; a name that ends in .html: as a page.",
 )
-@output_option
+@plan_output_option
 @pass_settings
 def command(
     settings: Settings,
     *,
     point_id: str,
+    scenario: str,
+    before: datetime | None,
+    what_if: bool,
     systems: tuple[str, ...],
     overwrite: bool,
     allow_partial: bool,
@@ -51,26 +65,32 @@ def command(
     into: str,
     diff: bool,
     out: Path | None,
-    output: Output,
+    output: PlanOutput,
 ) -> None:
     r"""Show what a restore would do, and how long it would take; change nothing.
 
-    Looks at the point and at every target. Exit code 4: the restore would be refused, and why.
+    Looks at the point and at every target. With --scenario: what is gone, every way back of each system, and why one
+    is taken. Exit code 4: the restore would be refused, and every reason.
 
     \b
     Examples:
       drkeeper plan latest --overwrite
-      drkeeper plan 3f2a --system mlflow-db -o json
+      drkeeper plan --scenario region-lost -o tree
+      drkeeper plan --scenario database-corrupted --before 2026-11-23T02:15Z
+      drkeeper plan --scenario everything-lost --what-if -o html > plan.html
       drkeeper plan --system cluster --diff
-      drkeeper plan --system artifacts --only models/42/ --diff
       drkeeper plan --out p.json && drkeeper restore --plan p.json
     """
     from drkeeper.plan import Choice
-    from drkeeper.recovery import differences, prepare
+    from drkeeper.preparing import differences, prepare
 
+    insist_on_scenario(scenario, systems=systems, only=only, into=into, before=before, what_if=what_if)
     policy = settings.load_policy()
     choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
-    prepared = prepare(policy, point_id, names=systems, choice=choice)
+    if scenario:
+        prepared = prepare_scenario(policy, scenario, before, point_id, choice, what_if=what_if)
+    else:
+        prepared = prepare(policy, point_id, names=systems, choice=choice)
     if out is not None:
         save(prepared, out)
     if diff:
@@ -80,50 +100,59 @@ def command(
     show_plan(prepared, output)
 
 
+def insist_on_scenario(
+    scenario: str,
+    *,
+    systems: tuple[str, ...],
+    only: tuple[str, ...],
+    into: str,
+    before: datetime | None,
+    what_if: bool = False,
+) -> None:
+    """Refuse options that contradict one another.
+
+    Raises:
+        UsageInvalid: They do.
+    """
+    if scenario and (systems or only or into):
+        raise UsageInvalid("with --scenario, the scenario says what is restored: no --system, --only or --into")
+    if not scenario and (before is not None or what_if):
+        word = "--before" if before is not None else "--what-if"
+        raise UsageInvalid(f"{word} needs --scenario", hint="`drkeeper scenarios` lists them")
+
+
+def prepare_scenario(
+    policy: "Policy",
+    scenario: str,
+    before: datetime | None,
+    point_id: str,
+    choice: "Choice",
+    *,
+    what_if: bool = False,
+) -> "Prepared":
+    """The plan; where it is refused, the ways that were looked at are shown beside the reasons."""
+    from drkeeper import preparing
+    from drkeeper.scenario_plan import ScenarioRefused
+
+    try:
+        return preparing.prepare_scenario(
+            policy, scenario, before=before, point_id=point_id, choice=choice, what_if=what_if
+        )
+    except ScenarioRefused as refused:
+        if refused.ways:
+            show_ways(refused.ways, "table", sys.stderr)
+            click.echo(err=True)
+        raise
+
+
 def save(prepared: "Prepared", out: Path) -> None:
-    """Write the plan as JSON, over an earlier one.
+    """Write the plan as JSON, or as a page, over an earlier one.
 
     Raises:
         Refused: It cannot be written.
     """
+    text = page(prepared) if out.suffix == ".html" else prepared.plan.model_dump_json(indent=2) + "\n"
     try:
-        out.write_text(prepared.plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise Refused(f"the plan cannot be written to {out}: {error.strerror}") from error
-
-
-def show_plan(prepared: "Prepared", output: Output, *, err: bool = False) -> None:
-    """The plan's head, its steps, and what the targets said beforehand.
-
-    Args:
-        prepared: The plan and its checks.
-        output: JSON and YAML hold the plan's own record.
-        err: To stderr: stdout is for what comes of it.
-    """
-    import sys
-
-    from drkeeper.cli.rows import CHECK_COLUMNS, STEP_COLUMNS, check_rows
-    from drkeeper.steps import explain
-
-    stream = sys.stderr if err else sys.stdout
-    plan = prepared.plan
-    checks = [check for check in prepared.checks if check.verdict != "passed"]
-    if output in {"json", "yaml"}:
-        show({**plan.model_dump(mode="json"), "checks": check_rows(prepared.checks)}, output, (), stream=stream)
-        return
-    targets = ", ".join(
-        f"{each.system} ({each.endpoint}{'' if each.empty else ', holds data'})" for each in plan.targets
-    )
-    head = {
-        "point": f"{plan.point_id}, data of {human_time(plan.point_as_of)}",
-        "into": targets,
-        "takes": f"{human_duration(plan.forecast.p50_seconds)}, at most {human_duration(plan.forecast.p90_seconds)}"
-        f" nine times of ten ({plan.forecast.basis})",
-        "left_out": "; ".join(f"{name}: {why}" for name, why in plan.left_out.items()),
-    }
-    show(head, "table", [Column(key) for key in head if head[key]], stream=stream)
-    stream.write("\n")
-    show(explain(plan), output, STEP_COLUMNS, stream=stream)
-    if checks:
-        stream.write("\n")
-        show(check_rows(checks), output, CHECK_COLUMNS, stream=stream)

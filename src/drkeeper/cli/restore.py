@@ -1,11 +1,13 @@
 """`drkeeper restore`: show the plan, ask, carry it out; resume one that did not end, or give it up."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from drkeeper.cli.options import (
+    before_option,
     into_option,
     keep_held_option,
     no_proof_option,
@@ -13,11 +15,13 @@ from drkeeper.cli.options import (
     overwrite_option,
     partial_option,
     point_argument,
+    scenario_option,
     system_option,
     working,
     yes_option,
 )
 from drkeeper.cli.output import Column, Output, human_duration, human_size, output_option, show
+from drkeeper.cli.plan import insist_on_scenario, prepare_scenario
 from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import UsageInvalid, VerificationFailed
 
@@ -25,9 +29,24 @@ if TYPE_CHECKING:
     from drkeeper.recovery import Prepared
     from drkeeper.restore import Outcome
 
+CHOICES = (
+    "point_id",
+    "scenario",
+    "before",
+    "systems",
+    "overwrite",
+    "allow_partial",
+    "keep_held",
+    "no_proof",
+    "only",
+    "into",
+)
+
 
 @click.command("restore")
 @point_argument()
+@scenario_option
+@before_option
 @system_option
 @overwrite_option
 @partial_option
@@ -51,6 +70,8 @@ def command(
     context: click.Context,
     *,
     point_id: str,
+    scenario: str,
+    before: datetime | None,
     systems: tuple[str, ...],
     overwrite: bool,
     allow_partial: bool,
@@ -67,17 +88,20 @@ def command(
     r"""Bring systems back: show the plan, ask, carry it out, check the facts.
 
     Live data stay untouched until everything is loaded. Targets that hold data are refused without --overwrite,
-    and then an undo point is taken first. Exit codes: 4 refused, nothing changed; 5 the facts do not hold.
+    and then an undo point is taken first. With --scenario the plan is the whole way back from what happened:
+    fail-overs, restores, relocations and rebuilds. Exit codes: 4 refused, nothing changed; 5 the facts do not hold.
 
     \b
     Examples:
       drkeeper restore latest
+      drkeeper restore --scenario region-lost
       drkeeper restore 3f2a --system online-store --overwrite
       drkeeper restore 3f2a --system artifacts --only models/42/ --into s3://other-bucket
       drkeeper restore --plan p.json --yes
       drkeeper restore --resume
     """
     _check_usage(context, plan_file, resume, give_up)
+    insist_on_scenario(scenario, systems=systems, only=only, into=into, before=before)
     from drkeeper import recovery
     from drkeeper.following import due
     from drkeeper.notify import tell_restore, telling
@@ -96,13 +120,15 @@ def command(
         prepared = (
             recovery.prepare_saved(policy, plan_file)
             if plan_file
+            else prepare_scenario(policy, scenario, before, point_id, choice)
+            if scenario
             else recovery.prepare(policy, point_id, names=systems, choice=choice)
         )
         _ask(settings, prepared, yes=yes)
         with telling(policy, "restore") as told, working(settings) as work:
             outcome = recovery.restore(prepared, progress=work.progress, stop=work.stop)
             tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
-    _show(outcome, due(policy, outcome.switched), output)
+    _show(outcome, due(policy, to_follow(outcome)), output)
     _insist(outcome)
 
 
@@ -112,7 +138,18 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
         if value is not None
     ]
-    chosen = ("point_id", "systems", "overwrite", "allow_partial", "keep_held", "no_proof", "only", "into")
+    chosen = (
+        "point_id",
+        "scenario",
+        "before",
+        "systems",
+        "overwrite",
+        "allow_partial",
+        "keep_held",
+        "no_proof",
+        "only",
+        "into",
+    )
     given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if len(ways) > 1:
         raise UsageInvalid(f"give one of {' and '.join(ways)}")
@@ -120,8 +157,15 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         raise UsageInvalid(f"with {ways[0]} the plan says what is restored; an ID or other choice cannot be given")
 
 
+def to_follow(outcome: "Outcome") -> list[str]:
+    """Systems that were replaced, less online stores that the plan has brought up to date already."""
+    ways = outcome.plan.ways if outcome.plan is not None else ()
+    rebuilt = {way.system for way in ways if way.chosen and way.way == "restore, then rebuild"}
+    return [name for name in outcome.switched if name not in rebuilt]
+
+
 def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> None:
-    from drkeeper.cli.plan import show_plan
+    from drkeeper.cli.plan_view import show_plan
     from drkeeper.cli.prompt import confirm
 
     if not settings.quiet or not yes:

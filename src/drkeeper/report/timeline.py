@@ -68,7 +68,7 @@ def build_timeline(record: DrillRecord) -> Timeline:
         steps = sorted((step for step in record.steps if step.phase == phase), key=lambda step: step.started_at)
         if steps:
             lanes.append(Lane(phase, tuple(span(step) for step in steps), _wall_seconds(steps)))
-    return Timeline(tuple(lanes), _ticks(length), length)
+    return Timeline(tuple(lanes), ticks_of(length), length)
 
 
 def _wall_seconds(steps: list[StepRecord]) -> float:
@@ -79,7 +79,8 @@ def _wall_seconds(steps: list[StepRecord]) -> float:
     return (end - min(step.started_at for step in run)).total_seconds()
 
 
-def _ticks(length: float) -> tuple[Tick, ...]:
+def ticks_of(length: float) -> tuple[Tick, ...]:
+    """Marks on an axis of so many seconds, at round figures."""
     pace = next((nice for nice in _NICE_SECONDS if length / nice < _MOST_TICKS), length / (_MOST_TICKS - 1))
     return tuple(
         Tick(
