@@ -1,9 +1,10 @@
 """Before a restore: find the point, look at the targets, plan, ask what would stop it. Changes nothing."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -34,6 +35,7 @@ class Prepared:
         systems: The endpoints that the plan restores into.
         checks: What the targets said beforehand; no error among them.
         scenario: What happened; None: somebody asked for a restore.
+        again: Prepares the same of another point, by its id.
     """
 
     policy: Policy
@@ -43,6 +45,7 @@ class Prepared:
     systems: dict[str, System]
     checks: tuple[Check, ...] = ()
     scenario: Scenario | None = None
+    again: "Callable[[str], Prepared] | None" = None
 
 
 def prepare(
@@ -63,7 +66,7 @@ def prepare(
     Raises:
         Refused: The restore would fail, or destroy something.
     """
-    vault = open_vault(policy)
+    names, vault = tuple(names), open_vault(policy)
     point = catalog.find_point(vault, point_id, allow_partial=choice.allow_partial)
     systems = narrow(policy, open_systems(acting_policy(policy, vault), names), choice.only, choice.into)
     plan = build_plan(
@@ -79,7 +82,8 @@ def prepare(
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
     checks = tuple(preflight(point, plan, systems))
-    return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, checks=checks)
+    again = partial(prepare, policy, names=names, choice=choice)
+    return Prepared(policy, vault, point, plan, systems, checks, again=again)
 
 
 def prepare_scenario(
@@ -110,7 +114,11 @@ def prepare_scenario(
     plan, point = outlook.insist()
     wanted = {target.system for target in plan.targets}
     systems = {system: each for system, each in outlook.systems.items() if system in wanted}
-    return Prepared(outlook.policy, outlook.vault, point, plan, systems, outlook.checks, outlook.loss.scenario)
+
+    def again(other: str) -> Prepared:
+        return prepare_scenario(policy, name, before=before, point_id=other, choice=choice)
+
+    return Prepared(outlook.policy, outlook.vault, point, plan, systems, outlook.checks, outlook.loss.scenario, again)
 
 
 def differences(prepared: Prepared) -> Iterator[str]:

@@ -1,28 +1,30 @@
 """Restoring, from a plan that was prepared to its end: carry it out, resume it or give it up."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from drkeeper import audit, catalog, usable
-from drkeeper.actions import back_up
-from drkeeper.errors import DrkeeperError, LeaseLost, PointUnknown, Refused, WorldChanged
-from drkeeper.journal import Journal, read_journals
+from drkeeper import audit, catalog, clock
+from drkeeper.approvals import Approval, insist_approved, waited_seconds
+from drkeeper.carrying import Carrying, after_corrupt, occupancy_of
+from drkeeper.controls import count
+from drkeeper.errors import PointCorrupt, PointUnknown, WorldChanged
+from drkeeper.fallback import falling_back
+from drkeeper.hooking import RESTORE, around
+from drkeeper.journal import Before, Journal, read_journals
 from drkeeper.lease import Lease, hold
-from drkeeper.locks import Guard
 from drkeeper.log import get_logger
-from drkeeper.occupancy import Occupancy
 from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
 from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, prepare_scenario, streams_of
 from drkeeper.progress import Progress, Silent
-from drkeeper.recovery_beside import BesideRestoring
-from drkeeper.restore import Beside, NothingBeside, Outcome, Restorer, abandon
-from drkeeper.steps import RestorePlan, Step, Switch
+from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.restore import Outcome, Unwatched, Watch, abandon
+from drkeeper.steps import RestorePlan
 from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import acting_policy, guards, loss, narrow, open_systems, open_vault, policy_after, targets
+from drkeeper.wiring import acting_policy, hooking, loss, narrow, open_systems, open_vault, policy_after, targets
 
 __all__ = [
     "NewId",
@@ -40,8 +42,6 @@ __all__ = [
 ]
 
 LEASE = "restore"
-# For a writer that holds a system's lock, beyond the time in which a dead one's ends.
-PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,80 @@ class NewId:
     path: str
 
 
-def restore(prepared: Prepared, *, progress: Progress | None = None, stop: threading.Event | None = None) -> Outcome:
-    """Carry out a plan from its beginning.
+def restore(
+    prepared: Prepared,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    watch: Watch | None = None,
+    before: Before | None = None,
+    approvals: Sequence[bytes] = (),
+) -> Outcome:
+    """Carry out a plan from its beginning; of an earlier point where the policy permits it and this one is corrupt.
+
+    Args:
+        prepared: The plan.
+        progress: Told of every block.
+        stop: Set from elsewhere to end it.
+        watch: Told of every step.
+        before: What had happened until now, as far as anybody said so.
+        approvals: Envelopes, where the policy has restores approved.
 
     Raises:
+        NotApproved: Nobody has approved this plan; nothing was changed.
         WorldChanged: A target has changed since the plan was made; nothing was changed.
     """
-    with _noted("restore", prepared), _alone(prepared.policy, prepared.vault) as lease:
-        seen = targets(prepared.policy, prepared.systems)
-        if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
-            raise WorldChanged("a target has changed since the plan was made; nothing was changed")
-        return _carry_out(prepared, Journal.begin(prepared.vault, prepared.plan), lease, progress, stop)
+    approved = insist_approved(prepared.policy.recovery.approval, prepared.plan, approvals, now=clock.now())
+    before = _with_approvals(before or Before(), approved)
+    names = [target.system for target in prepared.plan.targets]
+    with (
+        _noted("restore", prepared) as ending,
+        _alone(prepared.policy, prepared.vault) as lease,
+        around(hooking(prepared.policy), RESTORE, names, {"point": prepared.plan.point_id}),
+    ):
+        _insist_unchanged(prepared)
+        carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched())
+        tries = Tries(prepared, carrying, before)
+        # An approval is of one point: another one loses more, and that is for those who approve to say.
+        times = 0 if approved or prepared.again is None else prepared.policy.recovery.fall_back
+        outcome = falling_back(prepared.vault, prepared.point, tries.attempt, systems=names, times=times)
+        if outcome.plan is not None:
+            ending.detail["point"] = outcome.plan.point_id
+        return outcome
+
+
+@dataclass
+class Tries:
+    """One restore, of one point after the other."""
+
+    prepared: Prepared
+    carrying: Carrying
+    before: Before
+
+    def attempt(self, point: RecoveryPoint, fell: Mapping[str, str]) -> Outcome:
+        """Carry out the plan; where points were corrupt, the plan of this one."""
+        prepared = self._of(point, fell) if fell else self.prepared
+        journal = Journal.begin(prepared.vault, prepared.plan, self.before)
+        try:
+            return self.carrying.carry_out(prepared, journal)
+        except PointCorrupt:
+            self.before = after_corrupt(self.before, journal)
+            raise
+
+    def _of(self, point: RecoveryPoint, fell: Mapping[str, str]) -> Prepared:
+        assert self.prepared.again is not None  # noqa: S101 - or there is but one try
+        fresh = self.prepared.again(point.point_id)
+        self.carrying.watch.say(f"{list(fell.values())[-1]}; restoring point {point.point_id} instead")
+        return replace(fresh, plan=fresh.plan.model_copy(update={"fell_back_from": dict(fell)}))
 
 
 def resume(
-    policy: Policy, plan_id: str = "", *, progress: Progress | None = None, stop: threading.Event | None = None
+    policy: Policy,
+    plan_id: str = "",
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+    watch: Watch | None = None,
 ) -> Outcome:
     """Go on with a restore that did not end; the newest one where none is named.
 
@@ -79,15 +138,18 @@ def resume(
     vault = open_vault(policy)
     with _alone(policy, vault) as lease, ExitStack() as stack:
         journal = unfinished(vault, policy, plan_id)
+        heard = count(vault, journal.plan.plan_id)
         prepared = _again(policy, vault, journal.plan)
         stack.enter_context(_noted("restore --resume", prepared))
-        occupancy = _occupancy(prepared, journal)
+        occupancy = occupancy_of(prepared, journal)
         occupancy.insist_still_empty(resuming=True)
-        stop = stop or threading.Event()
+        stack.enter_context(around(hooking(prepared.policy), RESTORE, list(prepared.systems)))
+        journal.resume()
+        carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched(), heard)
         if UNDO in journal.done and (names := occupancy.to_undo()):
             get_logger().info("undo point is taken again", systems=", ".join(names), restore=journal.plan.plan_id)
-            _undo_taker(policy, progress, stop)(names)
-        return _carry_out(prepared, journal, lease, progress, stop)
+            carrying.undo_taker(policy)(names)
+        return carrying.carry_out(prepared, journal)
 
 
 def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
@@ -171,72 +233,20 @@ def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, scenario=scenario)
 
 
-def _occupancy(prepared: Prepared, journal: Journal) -> Occupancy:
-    return Occupancy(plan=prepared.plan, point=prepared.point, endpoints=prepared.systems, notes=journal)
+def _insist_unchanged(prepared: Prepared) -> None:
+    seen = targets(prepared.policy, prepared.systems)
+    if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
+        raise WorldChanged("a target has changed since the plan was made; nothing was changed")
 
 
-def _admission(prepared: Prepared, journal: Journal, lease: Lease) -> Callable[[Step], None]:
-    """What must hold as a step begins: the lease is ours, and a switch finds its target as the plan says."""
-    occupancy = _occupancy(prepared, journal)
-
-    def admit(step: Step) -> None:
-        lease.check()
-        if isinstance(step, Switch):
-            occupancy.insist_still_empty()
-
-    return admit
-
-
-def _guards(prepared: Prepared) -> dict[str, Guard]:
-    wait_seconds = prepared.policy.vault.lease.total_seconds() + PATIENCE_SECONDS
-    return guards(prepared.policy, prepared.vault, prepared.systems, wait_seconds=wait_seconds)
-
-
-def _beside(prepared: Prepared, progress: Progress | None, stop: threading.Event) -> Beside:
-    if prepared.scenario is None:
-        return NothingBeside()
-    return BesideRestoring(prepared.policy, prepared.vault, prepared.scenario, progress or Silent(), stop)
-
-
-def _carry_out(
-    prepared: Prepared,
-    journal: Journal,
-    lease: Lease,
-    progress: Progress | None,
-    stop: threading.Event | None,
-) -> Outcome:
-    stop = stop or threading.Event()
-    restorer = Restorer(
-        plan=prepared.plan,
-        point=prepared.point,
-        endpoints=prepared.systems,
-        vault=prepared.vault,
-        notes=journal,
-        take_undo=_undo_taker(prepared.policy, progress, stop),
-        prove=lambda name: usable.prove(prepared.policy, prepared.vault, prepared.point, name),
-        progress=progress or Silent(),
-        stop=stop,
-        admit=_admission(prepared, journal, lease),
-        guards=_guards(prepared),
-        beside=_beside(prepared, progress, stop),
+def _with_approvals(before: Before, approved: Sequence[Approval]) -> Before:
+    """What had happened, with how long approvals were waited for; they were asked for when the plan was made."""
+    if not approved:
+        return before
+    return before.model_copy(
+        update={
+            "asked_at": min(approval.planned_at for approval in approved),
+            "people_seconds": before.people_seconds + waited_seconds(approved),
+            "approved_by": tuple(sorted({approval.approver for approval in approved})),
+        }
     )
-    try:
-        outcome = restorer.carry_out()
-    except LeaseLost:
-        raise
-    except DrkeeperError as error:
-        resume_hint = f"go on with `drkeeper restore --resume {prepared.plan.plan_id}`, or remove what it left with "
-        error.hint = " ".join(filter(None, (error.hint, resume_hint + "`drkeeper restore --give-up`")))
-        raise
-    journal.note("finished")
-    return outcome
-
-
-def _undo_taker(policy: Policy, progress: Progress | None, stop: threading.Event) -> Callable[[Sequence[str]], None]:
-    def take_undo(names: Sequence[str]) -> None:
-        point = back_up(policy, names=names, purpose="undo", progress=progress, stop=stop).point
-        if point.partial:
-            lost = ", ".join(f"{one.name}: {one.error}" for one in point.systems if one.status != "complete")
-            raise Refused(f"no undo point could be taken ({lost}); nothing was overwritten")
-
-    return take_undo
