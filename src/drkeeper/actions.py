@@ -11,7 +11,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import audit, catalog, clock, runs, usable
+from drkeeper import audit, catalog, clock, evidence, runs, usable
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError, UsageInvalid, VerificationFailed
 from drkeeper.facts import Check
@@ -271,6 +271,7 @@ def drill(
     """
     from drkeeper import drilling
 
+    evidence.insist_key(policy.evidence.key)
     vault = open_vault(policy)
     asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger)
     asked = drilling.draw_scenario(policy, asked)
@@ -290,6 +291,7 @@ def keep_drill(policy: Policy, vault: Vault, setting: "Setting", record: DrillRe
     kept = kept.model_copy(update={"audit_head": audit.head(vault)})
     vault.create_record(f"{DRILLS}{time_text(kept.started_at)}-{kept.drill_id}.json", kept)
     drilling.keep_proofs(vault, setting, kept)
+    evidence.keep(vault, kept, policy.evidence.key)
     return kept
 
 

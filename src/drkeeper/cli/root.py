@@ -37,6 +37,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Keep": {
         "prune": "Forget what retention does not keep, and free its space.",
+        "audit": "Show who changed what, and check that the log of it is whole.",
         "metrics": "Print or serve what is known of the vault, for Prometheus.",
         "policy": "Validate or show the policy; print its JSON schema.",
         "deploy": "Print what is needed to run in a Kubernetes cluster.",
