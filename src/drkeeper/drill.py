@@ -20,9 +20,11 @@ from drkeeper.drill_record import build_record
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.errors import DrkeeperError, Interrupted, LoadFailed, PointCorrupt
 from drkeeper.facts import Check
+from drkeeper.fallback import falling_back
 from drkeeper.forecast import forecast_step
 from drkeeper.plan import Choice, build_plan
 from drkeeper.progress import Progress, Silent
+from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import DrillRecord, FellBack, StepRecord
 from drkeeper.restore import MemoryNotes, Restorer, VaultStreams, abandon, preflight
 from drkeeper.steps import Meaning, RestorePlan, Target
@@ -85,33 +87,38 @@ class _Drill:
 
     def _recover(self, endpoints: Mapping[str, System]) -> None:
         """Restore the point; where it turns out to be corrupt, the one before it."""
-        while True:
-            plan = self._plan(endpoints)
-            began_at, began = clock.now(), clock.monotonic_seconds()
-            try:
-                self._carry_out(plan, endpoints)
-            except PointCorrupt as error:
-                if not self.request.earlier:
-                    raise
-                abandon(plan, endpoints)
-                step = StepRecord(
-                    name=f"give up point {self.request.point.point_id}",
-                    verb="give up",
-                    phase="restore",
-                    started_at=began_at,
-                    elapsed_seconds=round(clock.monotonic_seconds() - began, 3),
-                    outcome="done",
-                )
-                self._fall_back(step, error)
-            else:
-                return
+        request = self.request
+        falling_back(
+            self._vault,
+            request.point,
+            lambda point, fell: self._attempt(point, fell, endpoints),
+            systems=tuple(endpoints),
+            times=request.fall_back,
+        )
 
-    def _fall_back(self, step: StepRecord, error: DrkeeperError) -> None:
-        corrupt, (earlier, *rest) = self.request.point, self.request.earlier
-        self.measured.given_up.append(step)
-        self.measured.fell_back.append(FellBack(point_id=corrupt.point_id, reason=str(error)))
-        self.request = replace(self.request, point=earlier, earlier=tuple(rest))
-        self.measured.notes = MemoryNotes()
+    def _attempt(self, point: RecoveryPoint, fell: Mapping[str, str], endpoints: Mapping[str, System]) -> None:
+        measured = self.measured
+        self.request = replace(self.request, point=point)
+        measured.fell_back = [FellBack(point_id=each, reason=reason) for each, reason in fell.items()]
+        measured.notes = MemoryNotes()
+        plan = self._plan(endpoints)
+        began_at, began = clock.now(), clock.monotonic_seconds()
+        try:
+            self._carry_out(plan, endpoints)
+        except PointCorrupt:
+            if len(fell) < self.request.fall_back:
+                abandon(plan, endpoints)
+                measured.given_up.append(
+                    StepRecord(
+                        name=f"give up point {point.point_id}, which is corrupt",
+                        verb="give up",
+                        phase="restore",
+                        started_at=began_at,
+                        elapsed_seconds=round(clock.monotonic_seconds() - began, 3),
+                        outcome="done",
+                    )
+                )
+            raise
 
     def _plan(self, endpoints: Mapping[str, System]) -> RestorePlan:
         request, measured = self.request, self.measured
@@ -198,7 +205,7 @@ def _provision(name: str, kind: str, places: Places, request: DrillRequest) -> S
     try:
         places.provision(name, kind)
     except DrkeeperError as error:
-        problem = str(error)
+        problem = "; ".join(filter(None, (str(error), error.hint)))
     except OSError as error:  # no room, no right, no more processes
         problem = f"{error.strerror or error}"
     borrowed = places.words.get(name)

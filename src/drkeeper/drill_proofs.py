@@ -5,10 +5,9 @@ lost tells nothing of the other half. And a sandbox that did not start says noth
 """
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
 
 from drkeeper.catalog import Proof
-from drkeeper.facts import Check, Verdict, broken, findings
+from drkeeper.facts import Verdict, broken, findings
 from drkeeper.report.record import DrillRecord
 
 
@@ -59,17 +58,6 @@ def proof_of_use(record: DrillRecord, served: Collection[str]) -> Proof | None:
             "findings": (*below.findings, *findings(record.usable)),
         }
     )
-
-
-def disproof(point_id: str, reason: str, at: datetime) -> Proof:
-    """What a restore that found a point damaged says of it: `intact` does not hold."""
-    found = Check(
-        subject="frames",
-        verdict="failed",
-        detail=reason,
-        remedy=f"`drkeeper verify {point_id} --level intact --heal` mends it from a region that has it whole",
-    )
-    return Proof(point_id=point_id, level="intact", verdict="failed", at=at, findings=(found,))
 
 
 def _begun(record: DrillRecord) -> bool:

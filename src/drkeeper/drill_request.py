@@ -62,7 +62,7 @@ class DrillRequest:
         regions: Names of the regions that hold the point.
         recipients: Public keys that the vault is sealed to.
         locked_until: Until when the point's record cannot be deleted, where the store tells.
-        earlier: Points that are taken, in this order, when `point` turns out to be corrupt.
+        fall_back: How many earlier points are tried when `point` turns out to be corrupt.
     """
 
     point: RecoveryPoint
@@ -78,7 +78,7 @@ class DrillRequest:
     exercise: Exercise = Exercise()
     recipients: tuple[str, ...] = ()
     locked_until: datetime | None = None
-    earlier: tuple[RecoveryPoint, ...] = ()
+    fall_back: int = 0
 
     @property
     def systems(self) -> tuple[SystemRecord, ...]:

@@ -29,7 +29,6 @@ def drill_request(
     regions: tuple[str, ...] = (),
     past: "Sequence[Run]" = (),
     exercise: Exercise | None = None,
-    earlier: tuple[RecoveryPoint, ...] = (),
     own: "ScenarioPolicy | None" = None,
 ) -> DrillRequest:
     """All that a drill is given of a policy: nothing in it leads to production (`tests/spine/test_isolation.py`).
@@ -41,7 +40,6 @@ def drill_request(
         regions: Names of those that hold the point.
         past: Earlier runs, for the forecast.
         exercise: What is taken to be lost; by default everything.
-        earlier: Points that are taken when that one is corrupt.
         own: What the policy says of the scenario.
     """
     rto = own.rto if own and own.rto is not None else policy.objectives.rto
@@ -62,7 +60,7 @@ def drill_request(
         meanings=meanings(policy),
         exercise=exercise,
         recipients=tuple(encryption.recipients) if encryption else (),
-        earlier=earlier,
+        fall_back=policy.recovery.fall_back,
     )
 
 

@@ -4,13 +4,15 @@ import secrets
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from drkeeper import catalog, clock
+from drkeeper.candidates import LOOKED_AT, find_candidate
 from drkeeper.drill import run_drill
 from drkeeper.drill_places import here
-from drkeeper.drill_proofs import disproof, proofs_of_drill
+from drkeeper.drill_proofs import proofs_of_drill
 from drkeeper.drill_record import build_record
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.drill_wiring import drill_request, exercise_of, rehearsable
@@ -19,8 +21,9 @@ from drkeeper.forecast import Run
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.rehearsal import deadlines, draw, trend
+from drkeeper.rehearsal import deadlines, draw, ranked, trend
 from drkeeper.report.record import DrillRecord
+from drkeeper.vault.layout import POINTS
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import loss, open_vault, policy_after
 
@@ -108,8 +111,7 @@ def settle(policy: Policy, vault: Vault, asked: Asked, past: Sequence[Run] = ())
     if not asked.scenario:
         point = _chosen(policy, vault, asked, ())[0]
         regions = catalog.regions_of(vault, point)
-        earlier = _earlier(policy, vault, point, ())
-        request = drill_request(policy, point, trigger=asked.trigger, regions=regions, past=past, earlier=earlier)
+        request = drill_request(policy, point, trigger=asked.trigger, regions=regions, past=past)
         return Setting(request, vault)
     lost, own = loss(policy, asked.scenario)
     exercise = replace(exercise_of(policy, lost, own), seed=asked.seed)
@@ -129,7 +131,6 @@ def settle(policy: Policy, vault: Vault, asked: Asked, past: Sequence[Run] = ())
         regions=catalog.regions_of(readable, point),
         past=past,
         exercise=exercise,
-        earlier=_earlier(policy, readable, point, lost.systems),
         own=own,
     )
     return Setting(request, left_vault, problem)
@@ -164,13 +165,10 @@ def with_history(record: DrillRecord, policy: Policy, earlier: Sequence[DrillRec
 
 
 def keep_proofs(vault: Vault, setting: Setting, record: DrillRecord) -> None:
-    """Keep in the catalog what the drill proves, and disproves, of the points that it read."""
-    for fell in record.fell_back:
-        catalog.record_proof(vault, disproof(fell.point_id, fell.reason, record.ended_at))
+    """Keep in the catalog what the drill proves of the point that it restored in the end."""
     if setting.vault is None:
         return
-    request = setting.request
-    point = next(each for each in (request.point, *request.earlier) if each.point_id == record.point.point_id)
+    point = catalog.find_point(vault, record.point.point_id)
     restored = {step.system for step in record.steps if step.verb == "switch" and step.outcome == "done"}
     whole = {each.name for each in point.systems if each.status != "failed"} <= restored
     for proof in proofs_of_drill(record, setting.vault.regions.served, whole=whole):
@@ -189,43 +187,39 @@ def _open_left(policy: Policy) -> Vault:
 
 def _chosen(policy: Policy, vault: Vault, asked: Asked, gone: Sequence[str]) -> tuple[RecoveryPoint, datetime | None]:
     """The point, and when the disaster is taken to strike; None: now."""
-    if asked.point_id != catalog.LATEST:
-        return catalog.find_point(vault, asked.point_id), None
     if not gone:
         return catalog.find_point(vault, asked.point_id), None
-    points = _whole_points(policy, vault, gone)
-    if asked.before is not None:
-        points = [point for point in points if _last_as_of(point) <= asked.before]
-    if not points:
-        when = f" before {asked.before.isoformat()}" if asked.before else ""
-        raise PointUnknown(f"no recovery point{when} holds all of {', '.join(gone)}")
-    if not asked.surprise or asked.seed is None:
-        return points[-1], asked.before
-    drawn = draw(asked.seed, "point", [point.point_id for point in points])
-    place = next(number for number, point in enumerate(points) if point.point_id == drawn)
-    following = points[place + 1 :]
-    return points[place], following[0].created_at if following else None
+    if asked.seed is not None:
+        return _drawn(policy, vault, asked.seed, gone)
+    found = find_candidate(vault, asked.point_id, needed=gone, before=asked.before)
+    point = found.point or _in_doubt(policy, vault, asked, gone)
+    if point is None:
+        raise PointUnknown(found.why)
+    return point, asked.before
 
 
-def _earlier(policy: Policy, vault: Vault, point: RecoveryPoint, gone: Sequence[str]) -> tuple[RecoveryPoint, ...]:
-    """The points that come before that one, newest first: as many as a restore would try."""
-    names = gone or tuple(record.name for record in point.systems if record.status != "failed")
-    before = [each for each in _whole_points(policy, vault, names) if each.created_at < point.created_at]
-    return tuple(reversed(before))[: policy.recovery.fall_back]
+def _in_doubt(policy: Policy, vault: Vault, asked: Asked, gone: Sequence[str]) -> RecoveryPoint | None:
+    """The newest point, whatever verifications found: a drill hurts nobody, and a re-test must be possible."""
+    if asked.point_id != catalog.LATEST:
+        return None
+    newest = islice(catalog.newest_first(vault), LOOKED_AT)
+    whole = (point for point in newest if _whole(policy, point, gone))
+    return next((point for point in whole if asked.before is None or point.created_at < asked.before), None)
 
 
-def _whole_points(policy: Policy, vault: Vault, names: Sequence[str]) -> list[RecoveryPoint]:
-    """Those in which every one of these systems is complete, oldest first."""
-    points = [
-        point
-        for point in catalog.list_points(vault).points
-        if point.purpose == "backup"
-        and point.policy == policy.name
-        and all((record := point.system(name)) is not None and record.status == "complete" for name in names)
-    ]
-    return sorted(points, key=lambda point: point.created_at)
+def _drawn(policy: Policy, vault: Vault, seed: int, gone: Sequence[str]) -> tuple[RecoveryPoint, datetime | None]:
+    """A point by the seed; the disaster strikes as the next one is about to be taken, when most would be lost."""
+    keys = vault.record_keys(POINTS)
+    for key in ranked(seed, "point", keys):
+        point = next(catalog.newest_first(vault, [key]), None)
+        if point is not None and _whole(policy, point, gone):
+            following = catalog.newest_first(vault, list(reversed(keys[keys.index(key) + 1 :])))
+            after = next((each.created_at for each in following if _whole(policy, each, gone)), None)
+            return point, after
+    raise PointUnknown(f"no recovery point holds all of {', '.join(gone)}")
 
 
-def _last_as_of(point: RecoveryPoint) -> datetime:
-    """The newest moment that any of its systems describes."""
-    return point.as_of + timedelta(seconds=point.skew_seconds)
+def _whole(policy: Policy, point: RecoveryPoint, names: Sequence[str]) -> bool:
+    """Whether every one of these systems is complete in it."""
+    complete = {record.name for record in point.systems if record.status == "complete"}
+    return point.purpose == "backup" and point.policy == policy.name and complete.issuperset(names)

@@ -123,14 +123,19 @@ def next_of(dues: Iterable[Due]) -> str:
 
 
 def draw(seed: int, what: str, among: Iterable[str]) -> str:
-    """One of several, by the seed alone: the order does not matter, and one that is added moves few draws.
+    """One of several, by the seed alone; at least one must be given."""
+    return ranked(seed, what, among)[0]
+
+
+def ranked(seed: int, what: str, among: Iterable[str]) -> list[str]:
+    """All of them in an order that the seed makes: theirs does not matter, and one that is added moves few draws.
 
     Args:
         seed: Kept in the record of the drill.
         what: What is drawn, so that two draws of one seed have nothing to do with each other.
-        among: At least one.
+        among: What there is.
     """
-    return min(among, key=lambda each: hashlib.sha256(f"{seed}:{what}:{each}".encode()).digest())
+    return sorted(among, key=lambda each: hashlib.sha256(f"{seed}:{what}:{each}".encode()).digest())
 
 
 def _due(name: str, drills: Sequence[DrillRecord], now: datetime, terms: Terms) -> Due:
