@@ -35,7 +35,14 @@ def prose(text: str) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    made = environment()
+    made.globals.update(marks=VERDICT_MARKS, forecast_words=forecast_words)
+    return made
+
+
+def environment() -> Environment:
+    """How templates of this form are read, with what all of them use."""
+    made = Environment(
         loader=PackageLoader("drkeeper.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -43,6 +50,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(prose=prose)
-    environment.globals.update(words=words, marks=VERDICT_MARKS, forecast_words=forecast_words)
-    return environment
+    made.filters.update(prose=prose)
+    made.globals.update(words=words)
+    return made

@@ -37,7 +37,14 @@ def _one_line(text: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    made = environment()
+    made.globals.update(marks=VERDICT_MARKS, forecast_words=forecast_words)
+    return made
+
+
+def environment() -> Environment:
+    """How templates of this form are read, with what all of them use."""
+    made = Environment(
         loader=PackageLoader("drkeeper.report", "templates"),
         autoescape=False,  # noqa: S701 - not HTML; each value passes `escape` or `code`
         undefined=StrictUndefined,
@@ -45,6 +52,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(text=escape, code=code)
-    environment.globals.update(words=words, marks=VERDICT_MARKS, forecast_words=forecast_words)
-    return environment
+    made.filters.update(text=escape, code=code)
+    made.globals.update(words=words)
+    return made

@@ -5,7 +5,7 @@ Statements are gathered by system: a restore that lost a table gives one finding
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from drkeeper.facts import Check, Verdict
+from drkeeper.facts import Check, Severity, Verdict
 from drkeeper.objectives import Judgement, judge_drill, outcome_of
 from drkeeper.report import words
 from drkeeper.report.checks import CheckGroup, group_checks
@@ -85,7 +85,7 @@ def _statements(group: CheckGroup, what: str) -> Observed:
     subject = f"{group.system}: {what}"
     if group.failed:
         count = f"{len(group.failed)} of {group.total} statements failed: "
-        worst = "error" if any(check.severity == "error" for check in group.failed) else "warning"
+        worst: Severity = "error" if any(check.severity == "error" for check in group.failed) else "warning"
         remedy = next((check.remedy for check in group.failed if check.remedy), "")
         return Observed(subject, "failed", severity=worst, detail=count + _some(group.failed), remedy=remedy)
     return Observed(subject, "passed" if group.passed else "not checked")
