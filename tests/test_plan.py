@@ -1,11 +1,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from drkeeper.errors import Refused
-from drkeeper.forecast import Run, forecast_step
+from drkeeper.forecast import Run
 from drkeeper.plan import Choice, build_plan, critical_path, fingerprint
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
 from drkeeper.steps import Meaning, Target, explain
@@ -148,35 +146,6 @@ def test_the_forecast_of_a_plan_is_that_of_its_critical_path():
 def test_a_plan_survives_its_journey_through_json():
     plan = plan_of(point(system("db")), [target("db", empty=False)], overwrite=True)
     assert type(plan).model_validate_json(plan.model_dump_json()) == plan
-
-
-runs = st.builds(
-    Run,
-    kind=st.just("postgres"),
-    verb=st.sampled_from(["load", "verify"]),
-    size_bytes=st.integers(0, 1 << 40),
-    elapsed_seconds=st.floats(0.001, 1e5),
-)
-
-
-@given(st.lists(runs), st.integers(0, 1 << 40))
-def test_a_forecast_is_never_negative_and_its_p90_never_below_its_p50(history, size):
-    forecast = forecast_step("postgres", "load", size, history)
-    assert 0 <= forecast.p50_seconds <= forecast.p90_seconds
-
-
-@given(st.lists(runs), st.integers(0, 1 << 39))
-def test_more_bytes_never_forecast_less_time(history, size):
-    smaller = forecast_step("postgres", "load", size, history)
-    larger = forecast_step("postgres", "load", size * 2, history)
-    assert smaller.p50_seconds <= larger.p50_seconds
-
-
-def test_without_earlier_runs_the_forecast_says_so():
-    assert forecast_step("postgres", "load", 1, []).basis == "no history"
-    assert forecast_step("postgres", "load", 1, [Run("redis", "load", 1, 1.0)]).basis == "no history", (
-        "another kind's runs teach nothing"
-    )
 
 
 TRACKING = Meaning(application="tracking", kind="mlflow", systems=("db", "bucket"))
