@@ -252,6 +252,7 @@ def drill(
     before: datetime | None = None,
     surprise: bool = False,
     seed: int | None = None,
+    in_turn: bool = False,
     trigger: Literal["manual", "schedule"] = "manual",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -265,6 +266,7 @@ def drill(
         before: Take the newest point before this moment.
         surprise: Draw the point and, where none is named, the scenario.
         seed: Draw them by this one.
+        in_turn: Drill what is due, as the policy's section `drills` says.
         trigger: Who began it.
         progress: Told of every block.
         stop: Set from elsewhere to end it.
@@ -274,6 +276,8 @@ def drill(
     evidence.insist_key(policy.evidence.key)
     vault = open_vault(policy)
     asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger)
+    if in_turn:
+        asked = drilling.in_turn(policy, drills(vault, newest=REHEARSAL_RECORDS), asked)
     asked = drilling.draw_scenario(policy, asked)
     with audit.recorded(vault, policy.name, "drill", trigger=trigger, scenario=asked.scenario) as ending:
         setting = drilling.settle(policy, vault, asked, history(vault))

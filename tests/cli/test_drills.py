@@ -2,11 +2,15 @@
 
 import json
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from types import ModuleType
 
 import pytest
+
+from drkeeper.jobs import jobs
+from drkeeper.policy import load_policy
 
 
 class FolderServer:
@@ -185,6 +189,28 @@ def test_a_scenario_that_was_not_drilled_for_too_long_is_due(drills):
     drills.run("drill", "run", "--scenario", "region-lost")
     time.sleep(1.1)
     assert standing(drills, code=6)["region-lost"]["state"] == "due"
+
+
+def test_what_is_due_is_drilled_in_turn_and_what_is_red_first(drills):
+    drills.write_policy("drills: {scenarios: [everything-lost, region-lost]}\n")
+
+    def due():
+        return drills.json("drill", "run", "--next")["scenario_name"]
+
+    assert [due(), due(), due()] == ["everything-lost", "region-lost", "everything-lost"]
+    drills.write_policy("drills: {scenarios: [everything-lost, region-lost], surprise: true}\nobjectives: {rpo: 1h}\n")
+    drills.run("drill", "run", "--scenario", "everything-lost", code=6)
+    drills.write_policy("drills: {scenarios: [everything-lost, region-lost], surprise: true}\n")
+    record = drills.json("drill", "run", "--next")
+    assert (record["scenario_name"], record["seed"] is None) == ("everything-lost", False)
+    drills.run("drill", "run", "--next", "--surprise", code=2)
+
+
+def test_the_scheduled_drill_is_what_is_due(drills):
+    drills.write_policy("drills: {scenarios: [region-lost]}\nschedules: {drill: '0 3 1 */3 *'}\n")
+    jobs(load_policy(drills.policy_file))["drill"].action(threading.Event())
+    [row] = drills.json("drill", "list", "--all")
+    assert (row["scenario"], row["trigger"]) == ("region-lost", "schedule")
 
 
 def test_a_surprise_keeps_its_seed_and_is_drawn_again_by_it(drills):

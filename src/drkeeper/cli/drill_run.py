@@ -29,6 +29,7 @@ report_option = click.option(
 @before_option
 @click.option("--surprise", is_flag=True, help="Draw the point and, where none is named, the scenario.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw them again as an earlier surprise did.")
+@click.option("--next", "in_turn", is_flag=True, help="Drill what is due, as the policy says under `drills`.")
 @report_option
 @output_option
 @pass_settings
@@ -40,6 +41,7 @@ def run_drill(
     before: datetime | None,
     surprise: bool,
     seed: int | None,
+    in_turn: bool,
     report_dir: Path | None,
     output: Output,
 ) -> None:
@@ -56,10 +58,13 @@ def run_drill(
       drkeeper drill run --scenario region-lost
       drkeeper drill run --scenario database-corrupted --before 2026-11-23T02:15Z
       drkeeper drill run --surprise
+      drkeeper drill run --next
     """
     from drkeeper import actions
     from drkeeper.notify import tell_drill, telling
 
+    if in_turn and (point_id != "latest" or scenario or before is not None or surprise or seed is not None):
+        raise UsageInvalid("--next drills what is due; give neither point, scenario nor surprise with it")
     policy = settings.load_policy()
     if report_dir is not None:
         make_folder(report_dir)
@@ -72,6 +77,7 @@ def run_drill(
                 before=before,
                 surprise=surprise or seed is not None,
                 seed=seed,
+                in_turn=in_turn,
                 progress=work.progress,
                 stop=work.stop,
             )
