@@ -120,8 +120,8 @@ def test_a_server_that_is_silent_is_given_its_time_only():
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        ("{}", "give one of command and url"),
-        ("{command: [a], url: 'https://x'}", "give one of command and url"),
+        ("{}", "give one of command, url and exec"),
+        ("{command: [a], url: 'https://x'}", "give one of command, url and exec"),
         ("{command: notify.sh}", "expected a list"),
         ("{command: []}", "expected at least 1 of them"),
         ("{url: 'http://x'}", "the url has no TLS; say allow_http: true where that is meant"),
@@ -165,3 +165,26 @@ def written(folder, hook):
         f"vault: {{regions: {{here: {{url: {folder}/vault}}}}}}\nfailover:\n  hooks:\n    - {hook}\n"
     )
     return file
+
+
+PAIRS = """\
+hooks:
+  - {systems: [cash], before: {command: [a]}}
+  - {before: {exec: {system: cluster, namespace: n, pod: p, command: [a]}}}
+  - {after: {exec: {system: cache, namespace: n, selector: app=a, command: [a]}}}
+  - {after: {exec: {system: cache, namespace: n, selector: app=a, pod: p, command: [a]}}}
+"""
+
+
+def test_hooks_around_freezes_and_steps_name_systems_that_are_there(tmp_path):
+    file = written(tmp_path, "{command: [a]}")
+    file.write_text(file.read_text() + PAIRS)
+    with pytest.raises(PolicyInvalid) as invalid:
+        load_policy(file, {})
+    lines = str(invalid.value).splitlines()
+    assert [line.partition("drkeeper.yaml:")[2] for line in lines] == [
+        '10: hooks[0].systems[0]: unknown system "cash"; did you mean "cache"?',
+        '11: hooks[1].before.exec.system: unknown system "cluster"; expected one of: cache',
+        '12: hooks[2].after.exec.system: "cache" must be of kind kubernetes, and is redis',
+        "13: hooks[3].after.exec: give one of pod and selector",
+    ]

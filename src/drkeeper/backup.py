@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -83,6 +83,7 @@ def take_point(
     stop: threading.Event | None = None,
     before_commit: Callable[[RecoveryPoint], None] = lambda _: None,
     witness: Callable[[Mapping[str, Frozen]], Sequence[ApplicationRecord]] = lambda _: (),
+    freezing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> RecoveryPoint:
     """Take one recovery point and commit it.
 
@@ -96,15 +97,17 @@ def take_point(
         stop: Set from elsewhere to end the backup; nothing is committed then.
         before_commit: Called with the point when all its bytes are stored (its runbook is written then).
         witness: Asks the applications, once all systems are frozen and while their bytes come in; gets the views.
+        freezing: Entered before the first system is frozen, left when the last one is, while bytes still come in.
 
     Raises:
+        HookRefused: `freezing` said no; nothing was frozen.
         CaptureFailed: Every single system failed; nothing was committed.
         VaultUnreachable, VaultFull, LeaseLost, Interrupted: Nothing was committed.
     """
     stop = stop or threading.Event()
     started_at, started = clock.now(), clock.monotonic_seconds()
     with ExitStack() as stack, stopped_by(stop):
-        opened = _freeze_all(sources, stack)
+        opened = _freeze_all(sources, stack, freezing)
         sink = _Sink(writer=writer, progress=progress or Silent(), stop=stop)
         views = {name: one.frozen for name, one in zip(sources, opened, strict=True) if one.frozen is not None}
         records, applications = _capture_all(opened, sink, lambda: tuple(witness(views)))
@@ -146,17 +149,23 @@ class _Sink:
         return StreamRecord(name=stream.name, ref=ref, stored_bytes=stored_bytes, restore_hint=stream.restore_hint)
 
 
-def _freeze_all(sources: Mapping[str, Source], stack: ExitStack) -> list[_Opened]:
-    """In order, when all turns have come: a writer that is waited for in between would leave the moments far apart."""
+def _freeze_all(
+    sources: Mapping[str, Source], stack: ExitStack, freezing: Callable[[], AbstractContextManager[object]]
+) -> list[_Opened]:
+    """In order, when all turns have come: a writer that is waited for in between would leave the moments far apart.
+
+    What the hooks hold back is held back no longer than that: neither while turns are waited for, nor for the bytes.
+    """
     opened = [_Opened(name, source) for name, source in sources.items()]
     with ExitStack() as turns:
         for one in opened:
             turns.push(one.turn)
             with _at_its_own_cost(one):
                 one.turn.enter_context(one.source.guard())
-        for one in opened:
-            if not one.error:
-                _freeze(one, stack)
+        with freezing():
+            for one in opened:
+                if not one.error:
+                    _freeze(one, stack)
     return opened
 
 

@@ -14,8 +14,9 @@ from fnmatch import fnmatchcase
 from drkeeper import clock
 from drkeeper._policy.recovery_sections import HookPair
 from drkeeper.errors import Refused
-from drkeeper.hooks import Hook, HookFailed, call
+from drkeeper.hooks import NOWHERE, Hook, HookFailed, call
 from drkeeper.log import get_logger
+from drkeeper.systems import Executing
 from drkeeper.throttle import stopped_by
 
 FREEZE = "freeze"
@@ -32,10 +33,12 @@ class Hooking:
 
     Attributes:
         policy: The policy's name; hooks are told.
+        systems: In which programs may be run, by name.
     """
 
     pairs: tuple[HookPair, ...] = ()
     policy: str = ""
+    systems: Mapping[str, Executing] = field(default_factory=lambda: NOWHERE)
 
 
 @dataclass
@@ -90,19 +93,19 @@ def around(
     try:
         for pair in at(hooking.pairs, place, systems):
             begun.append(pair)
-            _begin(pair, told, result)
+            _begin(hooking, pair, told, result)
         yield result
         outcome = "done"
     finally:
         for pair in reversed(begun):
-            _undo(pair, {**told, "outcome": outcome}, result)
+            _undo(hooking, pair, {**told, "outcome": outcome}, result)
 
 
-def _begin(pair: HookPair, told: Mapping[str, object], result: Undone) -> None:
+def _begin(hooking: Hooking, pair: HookPair, told: Mapping[str, object], result: Undone) -> None:
     if pair.before is None:
         return
     try:
-        _tell(pair.before, told, "before")
+        _tell(hooking, pair.before, told, "before")
     except HookFailed as error:
         if pair.on_failure == "stop":
             raise HookRefused(
@@ -112,19 +115,19 @@ def _begin(pair: HookPair, told: Mapping[str, object], result: Undone) -> None:
         _note(error, told, "before", result)
 
 
-def _undo(pair: HookPair, told: Mapping[str, object], result: Undone) -> None:
+def _undo(hooking: Hooking, pair: HookPair, told: Mapping[str, object], result: Undone) -> None:
     if pair.after is None:
         return
     try:
         with stopped_by(threading.Event()):  # it undoes: the signal that ended the work must not leave others paused
-            _tell(pair.after, told, "after")
+            _tell(hooking, pair.after, told, "after")
     except Exception as error:  # noqa: BLE001 - nothing may keep the others from being undone
         _note(error, told, "after", result)
 
 
-def _tell(hook: Hook, told: Mapping[str, object], phase: str) -> None:
+def _tell(hooking: Hooking, hook: Hook, told: Mapping[str, object], phase: str) -> None:
     at_ = clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
-    call(hook, {**told, "phase": phase, "at": at_})
+    call(hook, {**told, "phase": phase, "at": at_}, hooking.systems)
 
 
 def _note(error: Exception, told: Mapping[str, object], phase: str, result: Undone) -> None:

@@ -1,8 +1,8 @@
-"""Tell others: run a command, or post to a URL, with a message in JSON; bounded in time, and no secret in it.
+"""Tell others: run a command, post to a URL, or run a program in a Pod; bounded in time, and no secret told.
 
 A command gets the message on its standard input, no shell, and an environment of its own: what was given to drkeeper
 by `${env:NAME}` is not in it, unless the hook names that variable. Of a URL nothing is shown but its host: the rest
-of a webhook's address is often its only password.
+of a webhook's address is often its only password. A program in a Pod gets no message: it is told by its arguments.
 """
 
 import json
@@ -11,13 +11,17 @@ import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from drkeeper._policy.quantities import Duration
 from drkeeper.errors import CaptureFailed, DrkeeperError, Interrupted, ToolMissing
+
+if TYPE_CHECKING:
+    from drkeeper.systems import Executing
 
 PASSED_ON = (
     "HOME",
@@ -34,6 +38,8 @@ PASSED_ON = (
 """What a command's environment holds of ours in any case."""
 POLL_SECONDS = 0.2
 OK = range(200, 300)
+NOWHERE: "Mapping[str, Executing]" = MappingProxyType({})
+"""No system in which programs can be run."""
 
 
 class HookFailed(DrkeeperError):
@@ -49,8 +55,27 @@ class HookFailed(DrkeeperError):
         self.said = said
 
 
+class InPod(BaseModel):
+    """A program in a container, as `kubectl exec` runs it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str = Field(description="System of kind kubernetes in whose cluster it is")
+    namespace: str = Field(description="Of the Pod")
+    pod: str = Field("", description="Its name; or a selector")
+    selector: str = Field("", description="Labels of the Pod (app=trainer); the first one that runs is taken")
+    container: str = Field("", description="Of the Pod; may be left out where it has one")
+    command: tuple[str, ...] = Field(min_length=1, description="Program and arguments, no shell, no standard input")
+
+    @model_validator(mode="after")
+    def _one_pod(self) -> Self:
+        if bool(self.pod) == bool(self.selector):
+            raise ValueError("give one of pod and selector")
+        return self
+
+
 class Hook(BaseModel):
-    """One who is told: by a command, or at a URL."""
+    """One who is told: by a command, at a URL, or by a program in a Pod."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -58,6 +83,7 @@ class Hook(BaseModel):
         None, min_length=1, description="Program and arguments, no shell; the message comes on its standard input"
     )
     url: str | None = Field(None, description="https://…; the message is posted there as JSON")
+    exec: InPod | None = Field(None, description="A program in a Pod; it gets no message")
     timeout: Duration = Field(default=timedelta(seconds=30), description="It has failed when it takes longer (30s)")
     environment: tuple[str, ...] = Field(
         (), description="Variables that the command gets of drkeeper's own, beside PATH, HOME and the like"
@@ -68,14 +94,14 @@ class Hook(BaseModel):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.command is None) == (self.url is None):
-            raise ValueError("give one of command and url")
-        if self.command is not None and (self.token or self.ca_certificate or self.allow_http):
+        if sum(way is not None for way in (self.command, self.url, self.exec)) != 1:
+            raise ValueError("give one of command, url and exec")
+        if self.url is None and (self.token or self.ca_certificate or self.allow_http):
             raise ValueError("token, ca_certificate and allow_http go with a url")
+        if self.command is None and self.environment:
+            raise ValueError("environment goes with a command")
         if self.url is None:
             return self
-        if self.environment:
-            raise ValueError("environment goes with a command")
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("expected an address such as https://hooks.example/drkeeper")
@@ -85,15 +111,22 @@ class Hook(BaseModel):
 
     @property
     def label(self) -> str:
-        """For people: the program's name, or scheme and host."""
+        """For people: the program's name and where it runs, or scheme and host."""
         if self.command is not None:
             return Path(self.command[0]).name
+        if self.exec is not None:
+            return f"{Path(self.exec.command[0]).name} in {self.exec.namespace}/{self.exec.pod or self.exec.selector}"
         parts = urlsplit(self.url or "")
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
-def call(hook: Hook, message: Mapping[str, object]) -> None:
+def call(hook: Hook, message: Mapping[str, object], systems: "Mapping[str, Executing]" = NOWHERE) -> None:
     """Tell one of them.
+
+    Args:
+        hook: Whom, and how.
+        message: What; plain data.
+        systems: In which programs may be run, by name.
 
     Raises:
         HookFailed: It took too long, exited with another code than 0, or answered with another status than 2xx.
@@ -102,8 +135,30 @@ def call(hook: Hook, message: Mapping[str, object]) -> None:
     body = json.dumps(message, ensure_ascii=False).encode() + b"\n"
     if hook.command is not None:
         _run(hook, hook.command, body)
+    elif hook.exec is not None:
+        _execute(hook, hook.exec, systems)
     else:
         _post(hook, hook.url or "", body)
+
+
+def _execute(hook: Hook, program: InPod, systems: "Mapping[str, Executing]") -> None:
+    if program.system not in systems:
+        raise HookFailed(f"hook {hook.label}: no program can be run in {program.system}")
+    try:
+        code, said = systems[program.system].execute(
+            program.command,
+            namespace=program.namespace,
+            pod=program.pod,
+            selector=program.selector,
+            container=program.container,
+            timeout_seconds=hook.timeout.total_seconds(),
+        )
+    except Interrupted:
+        raise
+    except DrkeeperError as error:
+        raise HookFailed(f"hook {hook.label}: {error}", hint=error.hint) from error
+    if code:
+        raise HookFailed(f"hook {hook.label} exited with {code}", said=said)
 
 
 def _run(hook: Hook, argv: tuple[str, ...], body: bytes) -> None:

@@ -16,6 +16,7 @@ from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
 from drkeeper.scenarios import Scenario
 from drkeeper.vault.vault import Vault
+from drkeeper.wiring import executing
 
 PATIENCE_SECONDS = 30.0
 """For a writer or a replication that a lost process left its lease behind of, beyond the time in which that ends."""
@@ -43,7 +44,9 @@ class BesideRestoring:
     def fail_over(self, system: str) -> None:
         """Make a bucket's replica the primary. Locations are rewritten by a step of their own."""
         [pair] = artifacts.pairs(self.policy, [system])
-        place = Place(self.vault, pair, self.policy.failover.hooks, self.policy.name, self._ttl_seconds)
+        hooks = self.policy.failover.hooks
+        systems = executing(self.policy, hooks)
+        place = Place(self.vault, pair, hooks, self.policy.name, self._ttl_seconds, systems=systems)
         prepared = prepare_failover(place, asked(self.scenario))
         insist(prepared)
         if prepared.plan.steps:

@@ -7,13 +7,15 @@ from urllib.parse import urlsplit
 from drkeeper import applications, audit
 from drkeeper.applications import Application
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
+from drkeeper.hooking import Hooking
+from drkeeper.hooks import Hook
 from drkeeper.locks import Guard, guard_of
 from drkeeper.log import get_logger
 from drkeeper.parallel import all_at_once
 from drkeeper.policy import Policy, freeze_order
 from drkeeper.scenarios import Loss, loss_of, scenario_of
 from drkeeper.steps import Meaning, Target
-from drkeeper.systems import Holding, Narrowing, System, load_kind
+from drkeeper.systems import Executing, Holding, Narrowing, System, load_kind
 from drkeeper.vault.store import Store, StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
@@ -177,6 +179,19 @@ def guards(policy: Policy, vault: Vault, systems: Mapping[str, System], *, wait_
         name: guard_of(system, vault, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds)
         for name, system in systems.items()
     }
+
+
+def hooking(policy: Policy) -> Hooking:
+    """The policy's hooks, and the clusters in which they run programs. Connects to nothing."""
+    hooks = [hook for pair in policy.hooks for hook in (pair.before, pair.after)]
+    return Hooking(policy.hooks, policy.name, executing(policy, [hook for hook in hooks if hook is not None]))
+
+
+def executing(policy: Policy, hooks: Iterable[Hook]) -> dict[str, Executing]:
+    """The systems in which these hooks run programs, by name."""
+    names = {hook.exec.system for hook in hooks if hook.exec is not None}
+    opened = open_systems(policy, names) if names else {}
+    return {name: system for name, system in opened.items() if isinstance(system, Executing)}
 
 
 def has_buckets(policy: Policy) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from drkeeper import applications
 from drkeeper._policy.fields import key_names, literal_secrets, model_at
+from drkeeper._policy.hook_names import hook_problems
 from drkeeper._policy.orders import merge_orders
 from drkeeper._policy.quantities import parse_rate
 from drkeeper._policy.source import KeyPath, Problem, Source
@@ -60,6 +61,8 @@ class _Builder:
             tree["applications"] = dict(self.applications(tree["applications"]))
         policy = self.validated(Policy, tree, ())
         self.check_applications(document, tree.get("applications"))
+        for path, said in hook_problems(document):
+            self.add(path, said)
         return policy
 
     def systems(self, systems: Mapping[str, object]) -> Iterator[tuple[str, SystemPolicy]]:

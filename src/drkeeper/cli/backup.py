@@ -35,7 +35,8 @@ def command(
 ) -> None:
     r"""Take a recovery point: freeze all systems in reference order, stream them, commit, copy to all regions.
 
-    Exit code 3: some systems or regions failed; what worked is committed.
+    Exit code 3: some systems, regions or hooks failed; what worked is committed. Exit code 4: a hook that must succeed
+    before the freeze did not; nothing was frozen.
 
     \b
     Examples:
@@ -120,7 +121,8 @@ def _insist(backed: "Backed") -> None:
     ]
     lacking = [f"region {region} lacks the point: {why}" for region, why in backed.lacking.items()]
     behind = [f"the replica of {each.system} is behind: {each.problem}" for each in backed.buckets if each.problem]
-    if failed or lacking or behind:
+    hooks = [f"{each}; what it held back may still be held back" for each in backed.hooks_failed]
+    if failed or lacking or behind or hooks:
         raise BackupPartial(
-            "\n".join([*failed, *lacking, *behind]), hint="what worked is committed; `drkeeper check` says more"
+            "\n".join([*failed, *lacking, *behind, *hooks]), hint="what worked is committed; `drkeeper check` says more"
         )

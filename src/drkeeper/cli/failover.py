@@ -173,14 +173,16 @@ def places(policy: "Policy", systems: Sequence[str]) -> "list[Place]":
     from drkeeper.artifacts import pairs
     from drkeeper.errors import UsageInvalid
     from drkeeper.failover.prepare import Place
-    from drkeeper.wiring import open_vault
+    from drkeeper.wiring import executing, open_vault
 
     found = pairs(policy, systems)
     if not found:
         raise UsageInvalid("the policy has no bucket with a replica", hint="kind: objects with replica: {url: …}")
     vault = open_vault(policy)
     ttl_seconds, relocator = policy.vault.lease.total_seconds(), _relocator(policy, vault)
-    return [Place(vault, pair, policy.failover.hooks, policy.name, ttl_seconds, relocator) for pair in found]
+    hooks = policy.failover.hooks
+    clusters = executing(policy, hooks)
+    return [Place(vault, pair, hooks, policy.name, ttl_seconds, relocator, clusters) for pair in found]
 
 
 def _relocator(policy: "Policy", vault: "Vault") -> "Relocator | None":

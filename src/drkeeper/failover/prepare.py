@@ -1,7 +1,8 @@
 """From what an operator asks for to a plan, and from a plan that was agreed to to its end."""
 
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from drkeeper import audit
 from drkeeper.errors import Refused, WorldChanged
@@ -18,6 +19,7 @@ from drkeeper.failover.telling import Teller
 from drkeeper.hooks import Hook
 from drkeeper.progress import Progress, Silent
 from drkeeper.replication.run import Pair
+from drkeeper.systems import Executing
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 
@@ -31,6 +33,7 @@ class Place:
     Attributes:
         policy: The policy's name; hooks are told.
         ttl_seconds: Of leases.
+        systems: In which hooks may run programs, by name.
         relocator: What rewrites locations of applications; None where none has any.
     """
 
@@ -40,6 +43,7 @@ class Place:
     policy: str = ""
     ttl_seconds: float = 120.0
     relocator: Relocator | None = None
+    systems: Mapping[str, Executing] = field(default_factory=dict)
 
     def relocations(self, primary: Side) -> tuple[Relocate, ...]:
         """What makes locations lead to that side. Asks the applications' databases."""
@@ -136,7 +140,7 @@ def carry_out(
             vault=place.vault,
             sides=Sides(place.pair),
             plan=plan,
-            teller=Teller(plan, place.hooks, policy=place.policy),
+            teller=Teller(plan, place.hooks, policy=place.policy, systems=place.systems),
             lease=lease,
             reconciler=prepared.reconciler,
             relocating=Relocating(place.relocator),

@@ -1,5 +1,6 @@
 """Tell consumers of a switch, and remember who could not be told."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from drkeeper import clock
@@ -9,6 +10,7 @@ from drkeeper.failover.records import Phase, Told, other
 from drkeeper.failover.steps import SwitchPlan
 from drkeeper.hooks import Hook, HookFailed, call
 from drkeeper.log import get_logger
+from drkeeper.systems import Executing
 
 
 @dataclass
@@ -17,12 +19,14 @@ class Teller:
 
     Attributes:
         policy: Its name; hooks get it.
+        systems: In which programs may be run, by name.
         told: Who was called, in order.
     """
 
     plan: SwitchPlan
     hooks: tuple[Hook, ...]
     policy: str = ""
+    systems: Mapping[str, Executing] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     _failed: list[str] = field(default_factory=list)
 
@@ -36,7 +40,7 @@ class Teller:
             if hook.label not in labels:
                 continue
             try:
-                call(hook, self.message(phase))
+                call(hook, self.message(phase), self.systems)
             except HookFailed as error:
                 self.told.append(Told(hook=hook.label, phase=phase, error=str(error)))
                 if phase == "before":

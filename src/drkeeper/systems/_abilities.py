@@ -140,6 +140,20 @@ class Identifying(Protocol):
         ...
 
 
+@runtime_checkable
+class Executing(Protocol):
+    """A system in which programs can be run."""
+
+    def execute(
+        self, argv: Sequence[str], *, namespace: str, pod: str, selector: str, container: str, timeout_seconds: float
+    ) -> tuple[int, str]:
+        """Run a program, without standard input, in the named Pod, or in the first running one of the selector.
+
+        Gives its exit code and the end of its stderr; raises what kept it from beginning, or from ending in time.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a server is, for an SDK.

@@ -4,7 +4,7 @@ Why and how: `docs/adr/0100-a-cluster-is-captured-from-raw-lists.md` and those a
 extra `drkeeper[kubernetes]`, and are imported when they are used.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
@@ -158,6 +158,24 @@ class Kubernetes:
         from drkeeper.systems._kubernetes import clearing
 
         clearing.clear(self._options)
+
+    def execute(
+        self, argv: Sequence[str], *, namespace: str, pod: str, selector: str, container: str, timeout_seconds: float
+    ) -> tuple[int, str]:
+        """Run a program in a container."""
+        from drkeeper.systems._kubernetes import execute
+        from drkeeper.throttle import current_stop
+
+        return execute.execute(
+            self._options,
+            argv,
+            namespace=namespace,
+            pod=pod,
+            selector=selector,
+            container=container,
+            timeout_seconds=timeout_seconds,
+            stop=current_stop(),
+        )
 
     def beat(self, mark: Heartbeat) -> None:
         """Write a heartbeat as a ConfigMap."""

@@ -5,6 +5,7 @@ themselves do (`docs/adr/0100-a-cluster-is-captured-from-raw-lists.md`).
 """
 
 import os
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,22 @@ class Connection:
             retries=False,
             preload_content=False,
         )
+
+    def socket(self, path: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """What a web socket to that path needs: its URL, headers, and options of TLS."""
+        given = self._configuration
+        secured: dict[str, Any] = {"cert_reqs": ssl.CERT_REQUIRED if given.verify_ssl else ssl.CERT_NONE}
+        if given.verify_ssl and given.ssl_ca_cert:
+            secured["ca_certs"] = given.ssl_ca_cert
+        if given.assert_hostname is not None:
+            secured["check_hostname"] = given.assert_hostname
+        files = {
+            "certfile": given.cert_file,
+            "keyfile": given.key_file,
+            "server_hostname": given.tls_server_name,
+        }
+        secured |= {option: value for option, value in files.items() if value}
+        return self.host.replace("http", "ws", 1) + path, self._proof(), secured
 
     def close(self) -> None:
         """Close all connections."""
