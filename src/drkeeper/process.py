@@ -228,6 +228,9 @@ def end_children(thread_id: int | None = None) -> None:
         thread_id: Only of those that this thread has started, by its native id.
     """
     for children in Path("/proc/self/task").glob(f"{thread_id or '*'}/children"):
-        for child in children.read_text().split():
+        started: list[str] = []
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended since it was listed
+            started = children.read_text().split()
+        for child in started:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(int(child), signal.SIGTERM)

@@ -184,7 +184,9 @@ class CommandLine:
         return said
 
     def json(self, *words, code=0):
-        return json.loads(self.run(*words, "-o", "json", code=code).out)
+        said = self.run(*words, "-o", "json", code=code)
+        assert said.out, said.err
+        return json.loads(said.out)
 
     def data(self, name):
         return (self.folder / name / "data").read_text()
