@@ -45,6 +45,7 @@ _NICE_SECONDS = (
 )
 _TICKS = 4
 _FAR = 2.5
+_LETTER = 7.0
 Place = Callable[[datetime], float]
 Height = Callable[[float], float]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -66,8 +67,8 @@ class Size:
     bottom: int = 20
 
 
-WIDE, NARROW = Size(720, 132), Size(340, 140, left=48)
-TREND_WIDE, TREND_NARROW = Size(720, 190, top=20, bottom=36), Size(340, 190, left=48, top=20, bottom=36)
+WIDE, NARROW = Size(720, 140, top=22), Size(340, 140, left=48, top=22)
+TREND_WIDE, TREND_NARROW = Size(720, 190, top=22, bottom=36), Size(340, 190, left=48, top=22, bottom=36)
 
 
 class _Drawing:
@@ -145,6 +146,13 @@ def exposure_plot(
     return drawing.svg()
 
 
+def _goal_words(drawing: _Drawing, text: str) -> None:
+    """Above the drawing, where no line can cross it."""
+    right = drawing.size.width - drawing.size.right
+    drawing.text(right, 11, text, "end", "p-strong")
+    drawing.line(right - _LETTER * len(text) - 34, 7, right - _LETTER * len(text) - 8, 7, "p-goal")
+
+
 def _ends(tooth: Tooth) -> tuple[tuple[datetime, float], tuple[datetime, float]]:
     return (tooth.began_at, tooth.low_seconds), (tooth.ended_at, tooth.peak_seconds)
 
@@ -186,8 +194,15 @@ def _heights(drawing: _Drawing, top: float, y: Height) -> None:
     for number in range(int(top / pace) + 1):
         style = "p-grid" if number else "p-axis"
         drawing.line(size.left, y(number * pace), size.width - size.right, y(number * pace), style)
-        label = words.duration(number * pace).replace(".0 s", " s") if number else "0"
-        drawing.text(size.left - 6, y(number * pace) + 4, label, "end")
+        drawing.text(size.left - 6, y(number * pace) + 4, _short(number * pace), "end")
+
+
+def _short(seconds: float) -> str:
+    """A duration in one unit: beside an axis there is little room."""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} s" if seconds else "0"
 
 
 # --- backups by day ---
@@ -258,12 +273,9 @@ def trend_plot(attempts: Sequence[Attempt], rto_seconds: float | None, size: Siz
     for (x1, first), (x2, second) in pairwise([(x, value) for x, value in middles if value is not None]):
         drawing.line(x1, y(first), x2, y(second), "p-path")
     if rto_seconds is not None:
-        label = f"RTO {words.duration(rto_seconds)}"
-        if far:
-            drawing.text(size.width - size.right, 11, f"{label}: above this scale", "end", "p-strong")
-        else:
+        _goal_words(drawing, f"RTO {words.duration(rto_seconds)}{', above this scale' if far else ''}")
+        if not far:
             drawing.line(size.left, y(rto_seconds), size.width - size.right, y(rto_seconds), "p-goal")
-            drawing.text(size.width - size.right, y(rto_seconds) - 4, label, "end", "p-strong")
     return drawing.svg()
 
 

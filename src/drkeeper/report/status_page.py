@@ -1,7 +1,6 @@
 """The status page: one HTML file that loads nothing, counts up by a small script, and can be read without it."""
 
 import hashlib
-import time
 from base64 import b64encode
 from functools import cache
 from importlib.resources import files
@@ -35,10 +34,9 @@ def render_page(status: Status, refresh_seconds: float) -> str:
     )
 
 
-def answered(page: bytes, now_seconds: float | None = None) -> bytes:
-    """The page as it is sent."""
-    now = time.time() if now_seconds is None else now_seconds
-    return page.replace(SERVED.encode(), f"{now:.3f}".encode(), 1)
+def answered(page: bytes, now_seconds: float) -> bytes:
+    """The page as it is sent at a moment."""
+    return page.replace(SERVED.encode(), f"{now_seconds:.3f}".encode(), 1)
 
 
 @cache

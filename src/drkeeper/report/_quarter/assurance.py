@@ -25,7 +25,8 @@ _MEANING = {
 def verification(record: QuarterRecord) -> Part:
     """Proofs by level, and the drills' statements."""
     heads = (Head("Level", wide=2.4), Head("Passed", number=True), Head("Failed", number=True),
-             Head("Not checked", number=True), Head("Newest", whole=True, wide=1.4), Head("Sample", number=True))  # fmt: skip
+             Head("Not checked", number=True),
+             Head("Newest", whole=True, wide=1.4), Head("Sample", number=True))  # fmt: skip
     level = record.newest_level
     told = f"Of the newest point, `{record.points.newest_id}`, the level {level} is proven." if level else (
         "Nothing is proven of the newest point." if record.points.newest_id else "There is no complete point."
@@ -57,14 +58,8 @@ def findings(record: QuarterRecord) -> Part:
     told = f"{len(left)} open or accepted at the end of the period, {len(record.findings) - len(left)} closed in it"
     told += f"; {carried} carried over from before" if carried else ""
     told += f"; {overdue} overdue" if overdue else ""
-    heads = (
-        Head("Finding", wide=1.1),
-        Head("What", wide=3.4),
-        Head("Opened"),
-        Head("Owner"),
-        Head("Due"),
-        Head("State", wide=1.5),
-    )
+    heads = (Head("Finding", whole=True, wide=1.2), Head("What", wide=3), Head("Opened", whole=True, wide=1.1),
+             Head("Owner", wide=1.1), Head("Due", whole=True, wide=1.2), Head("State", wide=1.6))  # fmt: skip
     rows = tuple(_finding(each, record.began_at, record.until) for each in record.findings)
     return Part(7, "Findings", (Prose(f"{told}."), Table(heads, rows)))
 

@@ -25,4 +25,11 @@
   };
   count();
   setInterval(count, 1000);
+  /* What somebody opened or closed stays so when the page is loaded anew. */
+  for (const each of document.querySelectorAll("details")) {
+    const kept = sessionStorage.getItem(each.id);
+    if (kept !== null) each.open = kept === "open";
+    each.addEventListener("toggle", () => sessionStorage.setItem(each.id, each.open ? "open" : "closed"));
+  }
+  setTimeout(() => location.reload(), 1000 * Number(document.body.dataset.refresh));
 })();
