@@ -179,6 +179,9 @@ def step(step_id, seconds, *after):
 def test_steps_that_wait_for_nothing_run_side_by_side_and_the_others_one_after_the_other():
     steps = [step("a", 4), step("b", 3), step("c", 2, "a", "b"), step("d", 1, "c", "not in this plan")]
     assert makespan(steps, Limits()) == Forecast(p50_seconds=7, p90_seconds=14, basis="5 earlier runs")
+    assert makespan(steps, Limits(), until=["b", "c"]) == Forecast(
+        p50_seconds=6, p90_seconds=12, basis="5 earlier runs"
+    )
     assert {name: span.start_seconds for name, span in schedule(steps, Limits()).items()} == {
         "a": 0,
         "b": 0,

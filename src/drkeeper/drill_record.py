@@ -6,7 +6,7 @@ from datetime import datetime
 from drkeeper import __version__
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.drill_words import assumptions, expected, not_tested
-from drkeeper.forecast import total
+from drkeeper.forecast import Limits, makespan, total
 from drkeeper.heartbeat import loss_seconds
 from drkeeper.plan import fingerprint
 from drkeeper.report.record import DrillRecord, Forecast, Phase, PhaseName, PointSummary, StepRecord, SystemOutcome
@@ -103,12 +103,23 @@ def _summary(request: DrillRequest) -> PointSummary:
 
 
 def _rto_forecast(measured: Measured) -> Forecast | None:
-    """Sandboxes start side by side, so the slowest counts; then the plan's critical path."""
+    """Sandboxes start side by side, so the slowest counts; then the plan's steps, side by side."""
+    return total([*_slowest_start(measured), measured.plan.forecast]) if measured.plan is not None else None
+
+
+def _slowest_start(measured: Measured) -> list[Forecast]:
+    starts = [step.forecast for step in measured.provision.values() if step.forecast is not None]
+    return sorted(starts, key=lambda forecast: forecast.p50_seconds)[-1:]
+
+
+def _system_forecast(measured: Measured, name: str) -> Forecast | None:
+    """From the start of all sandboxes to the end of one system's last step, which waits for steps of the others."""
     if measured.plan is None:
         return None
-    starts = [step.forecast for step in measured.provision.values() if step.forecast is not None]
-    slowest = sorted(starts, key=lambda forecast: forecast.p50_seconds)[-1:]
-    return total([*slowest, measured.plan.forecast])
+    steps = measured.plan.steps
+    own = [step.step_id for step in steps if getattr(step, "system", "") == name]
+    limits = Limits(hosts={step.step_id: step.host for step in steps})
+    return total([*_slowest_start(measured), makespan(steps, limits, until=own)]) if own else None
 
 
 def _plan_steps(measured: Measured, ended_at: datetime) -> Iterator[StepRecord]:
@@ -147,7 +158,7 @@ def _outcomes(
             as_of=record.as_of,
             size_bytes=record.size_bytes,
             rto_seconds=_span_seconds(own) if complete and record.name not in measured.asked_only else None,
-            rto_forecast=total([step.forecast for step in own if step.forecast is not None]) if own else None,
+            rto_forecast=_system_forecast(measured, record.name),
             rpo_seconds=loss_seconds(disaster_at, beat) if beat else None,
             rpo_note=measured.beat_notes.get(record.name, "" if beat else "not measured: it was not restored"),
             newest_beat=beat,

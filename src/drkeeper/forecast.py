@@ -8,7 +8,7 @@ import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -179,14 +179,22 @@ def _forecast(p50: float, p90: float, basis: str) -> Forecast:
     return Forecast(p50_seconds=round(p50, 3), p90_seconds=round(p90, 3), basis=basis)
 
 
-def makespan(steps: Sequence[Timed], limits: Limits) -> Forecast:
+def makespan(steps: Sequence[Timed], limits: Limits, *, until: Collection[str] | None = None) -> Forecast:
     """How long all steps take together, side by side where they may be, under the limits.
 
     The p90 has every step take its p90, as on a day when the whole machine is slow.
+
+    Args:
+        steps: Of one plan.
+        limits: As for the restore.
+        until: Ids of the steps with the last of which the time ends; left out: of all.
     """
-    whole = total([step.forecast for step in steps])
-    p50 = _end_seconds(schedule(steps, limits))
-    p90 = _end_seconds(schedule(steps, limits, slow=True))
+    counted = {step.step_id for step in steps} if until is None else set(until)
+    whole = total([step.forecast for step in steps if step.step_id in counted])
+    p50, p90 = (
+        max((span.end_seconds for name, span in spans.items() if name in counted), default=0.0)
+        for spans in (schedule(steps, limits), schedule(steps, limits, slow=True))
+    )
     # Longer steps may finish sooner when they happen to start in a better order (Graham's anomaly).
     return whole.model_copy(update={"p50_seconds": round(p50, 3), "p90_seconds": round(max(p50, p90), 3)})
 
@@ -252,7 +260,3 @@ class _Board:
             self.waits[name].discard(ended)
             if not self.waits[name]:
                 heapq.heappush(self.ready, (self.place[name], name))
-
-
-def _end_seconds(spans: Mapping[str, Span]) -> float:
-    return max((span.end_seconds for span in spans.values()), default=0.0)

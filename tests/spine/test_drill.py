@@ -49,7 +49,12 @@ def test_the_second_drill_forecasts_from_the_first(platform):
     platform.run("backup")
     platform.run("drill")
     record = drill(platform)
-    assert "1 earlier run" in record["rto_forecast"]["basis"]
+    assert record["rto_forecast"]["basis"] == "1 earlier run"
+    assert (
+        max(system["rto_forecast"]["p50_seconds"] for system in record["systems"])
+        <= record["rto_forecast"]["p50_seconds"]
+    )
+    assert record["rto_seconds"] < record["rto_forecast"]["p90_seconds"]
 
 
 def test_a_missed_objective_ends_with_its_own_exit_code(platform):

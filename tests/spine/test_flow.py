@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from drkeeper import catalog
+from drkeeper.actions import history
 from drkeeper.wiring import open_vault
 
 
@@ -23,6 +24,10 @@ def test_a_platform_comes_back_after_its_data_are_gone(platform):
     assert platform.contents() == before
     assert {check["verdict"] for check in restored["checks"]} == {"passed"}
     assert [step["outcome"] for step in restored["steps"]] == ["done"] * len(restored["steps"])
+    learned = history(open_vault(platform.policy()))
+    took = sorted((step["kind"], step["verb"], step["elapsed_seconds"]) for step in restored["steps"])
+    assert sorted((run.kind, run.verb, run.elapsed_seconds) for run in learned) == took
+    assert [run.count >= 20_000 for run in learned if (run.kind, run.verb) == ("postgres", "verify")] == [True], "rows"
 
 
 def test_systems_are_frozen_in_reference_order_whatever_the_policy_lists_first(platform):
