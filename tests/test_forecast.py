@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drkeeper.accuracy import accuracy
 from drkeeper.durations import student_quantile
 from drkeeper.facts import Facts
 from drkeeper.forecast import History, Limits, Run, amount_of, forecast_step, makespan, schedule, total
 from drkeeper.rates import RATES, rates
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
-from drkeeper.report.record import Forecast, Trend
-from report_examples import good
+from drkeeper.report.accuracy import accuracy
+from drkeeper.report.record import Forecast
 
 KINDS = st.sampled_from(["postgres", "redis", "objects", "kubernetes", "some-kind"])
 VERBS = st.sampled_from(["load", "switch", "verify", "prove", "provision", "undo"])
@@ -238,14 +237,6 @@ def test_a_schedule_keeps_order_and_limits_and_wastes_nothing(steps, at_once, pe
 # --- predicted against actual ---
 
 
-def drills(*ratios):
-    forecast = Forecast(p50_seconds=40, p90_seconds=60, basis="5 earlier runs")
-    return [
-        Trend(drill_id=f"{number}", started_at=good().started_at, scenario="s", outcome="met", rto_seconds=ratio and 40 * ratio, rto_forecast=forecast, rpo_seconds=None)
-        for number, ratio in enumerate(ratios)
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("ratios", "within", "direction"),
     [
@@ -257,6 +248,6 @@ def drills(*ratios):
     ],
 )
 def test_how_well_drills_were_predicted(ratios, within, direction):
-    found = accuracy(drills(*ratios))
+    found = accuracy((ratio and 40 * ratio, 40, 60) for ratio in ratios)
     assert found.ratios == tuple(ratio for ratio in ratios if ratio)
     assert (found.within, found.direction) == (within, direction)

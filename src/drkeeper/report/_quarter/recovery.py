@@ -6,12 +6,19 @@ from drkeeper.objectives import judge
 from drkeeper.report import plots, words
 from drkeeper.report._quarter.opening import objectives_words
 from drkeeper.report._quarter.protection import percent
+from drkeeper.report.accuracy import Direction, accuracy
 from drkeeper.report.blocks import NOTHING, Block, Cell, Head, Part, Plot, Prose, Table, Tone
 from drkeeper.report.quarter_record import Attempt, DrillLine, Happening, QuarterRecord, ScenarioQuarter, SystemQuarter
 
 TONES: dict[str, Tone] = {"met": "good", "missed": "bad", "not measured": "soft", "no objective": ""}
 _OUTCOMES: dict[str, Tone] = {"recovered": "good", "ok": "good", "failed": "bad", "interrupted": "warn"}
 _DRAWN_SECONDS = 60.0
+DIRECTIONS: dict[Direction, str] = {
+    "improving": "forecasts come nearer",
+    "steady": "forecasts are as near as they were",
+    "worsening": "forecasts do not come nearer",
+    "too few to tell": "",
+}
 PHASES = ("detect", "decide", "provision", "restore", "verify", "serve")
 
 
@@ -228,26 +235,15 @@ def _trend(each: ScenarioQuarter) -> Plot:
 
 
 def _error(each: ScenarioQuarter) -> tuple[Cell, ...]:
-    compared = [(a.rto_seconds, a) for a in each.trend if a.rto_seconds is not None and a.p50_seconds]
-    ratios = [took / (attempt.p50_seconds or 1.0) for took, attempt in compared]
-    covered = sum(attempt.p90_seconds is not None and took <= attempt.p90_seconds for took, attempt in compared)
+    found = accuracy((drill.rto_seconds, drill.p50_seconds, drill.p90_seconds) for drill in each.trend)
+    ratios = ", ".join(f"{ratio:.2f}" for ratio in found.ratios[-5:])
     return (
         Cell(each.name),
         Cell(str(len(each.trend))),
-        Cell(", ".join(f"{ratio:.2f}" for ratio in ratios[-5:]) or "nothing to compare", note=_verdict(ratios)),
-        Cell(f"{covered} of {len(compared)}"),
+        Cell(ratios or "nothing to compare", note=DIRECTIONS[found.direction]),
+        Cell(f"{found.within} of {len(found.ratios)}"),
         Cell(_first_to_last(each.trend)),
     )
-
-
-def _verdict(ratios: list[float]) -> str:
-    """Whether the forecast has come nearer to what happened."""
-    if len(ratios) < 4:  # noqa: PLR2004 - two against two
-        return ""
-    half = len(ratios) // 2
-    errors = [abs(ratio - 1) for ratio in ratios]
-    first, last = sum(errors[:half]) / half, sum(errors[-half:]) / half
-    return "forecasts come nearer" if last < first else "forecasts do not come nearer"
 
 
 def _first_to_last(attempts: tuple[Attempt, ...]) -> str:

@@ -1,12 +1,10 @@
 """How well recoveries were predicted: predicted against actual, drill after drill. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
-
-from drkeeper.report.record import Trend
 
 Direction = Literal["improving", "steady", "worsening", "too few to tell"]
 LEAST_FOR_DIRECTION = 2
@@ -30,18 +28,17 @@ class Accuracy:
     direction: Direction
 
 
-def accuracy(trend: Sequence[Trend]) -> Accuracy:
-    """Predicted against actual, over drills that are given oldest first."""
-    pairs = [
-        (each.rto_seconds, each.rto_forecast)
-        for each in trend
-        if each.rto_seconds and each.rto_forecast is not None and each.rto_forecast.p50_seconds > 0
-    ]
-    ratios = tuple(actual / forecast.p50_seconds for actual, forecast in pairs)
-    within = sum(actual <= forecast.p90_seconds for actual, forecast in pairs)
-    return Accuracy(
-        tuple(round(ratio, 3) for ratio in ratios), within, _direction([abs(math.log(one)) for one in ratios])
-    )
+def accuracy(drills: Iterable[tuple[float | None, float | None, float | None]]) -> Accuracy:
+    """Predicted against actual.
+
+    Args:
+        drills: What each took, its p50 and its p90, oldest first; None: not measured, not predicted.
+    """
+    known = [(actual, p50, p90) for actual, p50, p90 in drills if actual and p50]
+    ratios = tuple(actual / p50 for actual, p50, _ in known)
+    within = sum(p90 is not None and actual <= p90 for actual, _, p90 in known)
+    errors = [abs(math.log(ratio)) for ratio in ratios]
+    return Accuracy(tuple(round(ratio, 3) for ratio in ratios), within, _direction(errors))
 
 
 def _direction(errors: Sequence[float]) -> Direction:
