@@ -1,26 +1,22 @@
 """What a restore will do, as data: decided here, carried out by `restore`. Pure.
 
-The graph is always the same: an undo point of what would be overwritten, then all loads (each beside the live
-data, in parallel), then the switches, what is referred to before what refers, then the releases of what came up
-held, then the checks. Nothing live changes before every load has ended well. Systems that hold (a cluster whose
-workloads stay at zero) are switched first: nothing of theirs runs yet, and what runs later finds its place ready.
+`restore_steps` says how systems come back from a point, `course` what is done beside that for a scenario.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from drkeeper.course import Course, fail_overs, following, proofs
 from drkeeper.errors import Refused
-from drkeeper.forecast import Limits, Run, amount_of, forecast_step, makespan
+from drkeeper.forecast import History, Limits, Run, makespan
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
-from drkeeper.steps import Load, Meaning, Release, RestorePlan, Step, Switch, TakeUndo, Target, VerifyFacts
+from drkeeper.restore_steps import UNDO, restore_steps
+from drkeeper.steps import Meaning, Release, RestorePlan, Step, Target
 
-UNDO = "undo"
-IN_MEMORY = frozenset({"redis"})
-"""Kinds whose data are in the memory of their host."""
+__all__ = ["UNDO", "WHOLE", "Choice", "build_plan", "critical_path", "fingerprint"]
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,12 @@ def build_plan(
         Refused: The point is partial, lacks a system, or a target holds data.
     """
     records = {record.name: record for record in point.systems}
+    history = history if isinstance(history, History) else History(history)
     wanted = _restorable(point, records, targets, choice, needless=bool(course.ways))
     holding = [target.system for target in wanted if not target.empty]
     _insist_free(holding, into=choice.into, overwrite=choice.overwrite)
     switched = tuple(fail_overs(course, history))
-    steps = (*switched, *_steps(point, records, wanted, holding, history))
+    steps = (*switched, *restore_steps(point, records, wanted, holding, history))
     if switched:
         steps = _released_after(steps, [step.step_id for step in switched])
     if choice.keep_held:
@@ -219,76 +216,3 @@ def _restorable(
     if not wanted and not needless:
         raise Refused(f"point {point.point_id} holds nothing of what was asked for; nothing was changed")
     return wanted
-
-
-def _steps(
-    point: RecoveryPoint,
-    records: dict[str, SystemRecord],
-    wanted: Sequence[Target],
-    holding: Sequence[str],
-    history: Sequence[Run],
-) -> Iterator[Step]:
-    undo: tuple[str, ...] = ()
-    if holding:
-        size = sum(records[name].size_bytes for name in holding)
-        forecast = forecast_step("", "undo", size, history)
-        yield TakeUndo(step_id=UNDO, systems=tuple(holding), size_bytes=size, forecast=forecast)
-        undo = (UNDO,)
-    rank = {name: place for place, name in enumerate(point.freeze_order)}
-    order = sorted(wanted, key=lambda target: -rank.get(target.system, -1))
-    for target in order:
-        size, count = amount_of(records[target.system])
-        yield Load(
-            step_id=f"load:{target.system}",
-            system=target.system,
-            kind=target.kind,
-            host=target.host,
-            size_bytes=size,
-            count=count,
-            needs={"memory_bytes" if target.kind in IN_MEMORY else "disk_bytes": size},
-            forecast=forecast_step(target.kind, "load", size, history, count=count),
-            after=undo,
-        )
-    yield from _switches(order, records, history)
-
-
-def _switches(order: Sequence[Target], records: dict[str, SystemRecord], history: Sequence[Run]) -> Iterator[Step]:
-    """After the last load, one switch after the other; then what was held is released; then all checks."""
-    before = tuple(f"load:{target.system}" for target in order)
-    for target in sorted(order, key=lambda target: not target.holds):
-        size, count = amount_of(records[target.system])
-        yield Switch(
-            step_id=f"switch:{target.system}",
-            system=target.system,
-            kind=target.kind,
-            host=target.host,
-            size_bytes=size,
-            count=count,
-            forecast=forecast_step(target.kind, "switch", size, history, count=count),
-            after=before,
-        )
-        before = (f"switch:{target.system}",)
-    for target in order:
-        if not target.holds:
-            continue
-        yield Release(
-            step_id=f"release:{target.system}",
-            system=target.system,
-            kind=target.kind,
-            host=target.host,
-            forecast=forecast_step(target.kind, "release", 0, history),
-            after=before,
-        )
-        before = (f"release:{target.system}",)
-    for target in order:
-        size, count = amount_of(records[target.system])
-        yield VerifyFacts(
-            step_id=f"verify:{target.system}",
-            system=target.system,
-            kind=target.kind,
-            host=target.host,
-            size_bytes=size,
-            count=count,
-            forecast=forecast_step(target.kind, "verify", size, history, count=count),
-            after=before,
-        )

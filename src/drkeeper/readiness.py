@@ -3,7 +3,7 @@
 Everybody is asked, and at once; what one of them says against the plan hides nothing of what another has to say.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from drkeeper import artifacts
@@ -14,6 +14,7 @@ from drkeeper.facts import Check, broken
 from drkeeper.failover import current_roles
 from drkeeper.failover.plan import Asked, plan_failover
 from drkeeper.failover.sides import Sides, look, replications
+from drkeeper.forecast import Run, forecast_step
 from drkeeper.parallel import all_at_once
 from drkeeper.policy import Policy
 from drkeeper.rebuild_plan import predict
@@ -24,6 +25,8 @@ from drkeeper.systems import System
 from drkeeper.vault.vault import Vault
 from drkeeper.ways import ReplicaSeen, StoreSeen
 from drkeeper.wiring import target
+
+RETRIES = 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,17 @@ class TargetSeen:
     checks: tuple[Check, ...] = ()
     trouble: str = ""
     remedies: tuple[str, ...] = ()
+
+
+def hurried(policy: Policy) -> Policy:
+    """The same, for a look: endpoints that may be gone are asked no more than twice each."""
+    systems = {
+        name: system.model_copy(update={"options": system.options.model_copy(update={"retries": RETRIES})})
+        if hasattr(system.options, "retries")
+        else system
+        for name, system in policy.systems.items()
+    }
+    return policy.model_copy(update={"systems": systems})
 
 
 def targets_seen(
@@ -126,11 +140,11 @@ def _replica(vault: Vault, pair: Pair, asked: Asked, *, ask: bool) -> ReplicaSee
     return ReplicaSeen(world.roles.primary == "replica", complete, trouble)
 
 
-def stores_seen(policy: Policy, vault: Vault, names: Collection[str]) -> dict[str, StoreSeen]:
+def stores_seen(policy: Policy, vault: Vault, names: Collection[str], history: Sequence[Run]) -> dict[str, StoreSeen]:
     """Of the online stores among these systems: how long a rebuild takes, by earlier ones. Asks no Feast.
 
     A store that is empty is rebuilt from all rows that any earlier rebuild had; one that a point was restored into
-    from as few as the last one.
+    from as few as the last one. A step of a plan looks, and proves, besides: what earlier such steps took counts too.
     """
     found = {}
     for application, options in feast_projects(policy).items():
@@ -138,8 +152,11 @@ def stores_seen(policy: Policy, vault: Vault, names: Collection[str]) -> dict[st
             continue
         past = records.past(kept.entries(vault, application))
         rows = [one.rows for one in past]
-        anew = predict("materialise", max(rows, default=None), 0, past)
-        rest = predict("materialise", rows[-1] if rows else None, 0, past)
+        step = forecast_step(policy.applications[application].kind, "rebuild", 0, history)
+        anew, rest = (
+            max(step, predict("materialise", each, 0, past), key=lambda one: one.p50_seconds)
+            for each in (max(rows, default=None), rows[-1] if rows else None)
+        )
         found[options.online] = StoreSeen(application, anew, rest)
     return found
 

@@ -16,7 +16,15 @@ from drkeeper.failover import current_roles
 from drkeeper.forecast import Limits
 from drkeeper.plan import WHOLE, Choice, build_plan
 from drkeeper.policy import Policy
-from drkeeper.readiness import TargetSeen, feast_projects, key_trouble, replicas_seen, stores_seen, targets_seen
+from drkeeper.readiness import (
+    TargetSeen,
+    feast_projects,
+    hurried,
+    key_trouble,
+    replicas_seen,
+    stores_seen,
+    targets_seen,
+)
 from drkeeper.recovery_beside import asked
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.scenarios import Loss
@@ -154,8 +162,8 @@ def _look(policy: Policy, vault: Vault, lost: Loss, promise: Promise, asking: As
         allow_partial=asking.choice.allow_partial,
     )
     ask = not asking.what_if
-    systems = open_systems(acting_policy(policy, vault), lost.systems)
-    targets = targets_seen(policy, systems, found.point, ask=ask)
+    acting, past = acting_policy(policy, vault), history(vault)
+    targets = targets_seen(policy, open_systems(hurried(acting), lost.systems), found.point, ask=ask)
     sealed = key_trouble(vault, found.point) if found.point is not None and (ask or lost.scenario.key_lost) else ""
     seen = Seen(
         loss=lost,
@@ -166,10 +174,10 @@ def _look(policy: Policy, vault: Vault, lost: Loss, promise: Promise, asking: As
         promise=promise,
         troubles={name: "; ".join(filter(None, (sealed, each.trouble))) for name, each in targets.items()},
         replicas=replicas_seen(policy, vault, lost.systems, asked(lost.scenario), ask=ask),
-        stores=stores_seen(policy, vault, lost.systems),
-        history=history(vault),
+        stores=stores_seen(policy, vault, lost.systems, past),
+        history=past,
     )
-    return Outlook(policy, vault, lost, found, seen, systems, targets, sealed)
+    return Outlook(policy, vault, lost, found, seen, open_systems(acting, lost.systems), targets, sealed)
 
 
 def _decide(outlook: Outlook, asking: Asking) -> None:
@@ -240,7 +248,7 @@ def _course(outlook: Outlook, asking: Asking, restored: set[str]) -> Course:
         scenario=outlook.loss.scenario.name,
         ways=outlook.ways,
         before=asking.before,
-        point_why=outlook.candidate.why,
+        point_why=_why(outlook, asking),
         relocations=dict(_relocations(outlook, restored, switching)),
         rebuilds={name: projects[name].systems for name in rebuilt},
         rebuild_forecasts={
@@ -251,6 +259,12 @@ def _course(outlook: Outlook, asking: Asking, restored: set[str]) -> Course:
         hosts={name: _replica_host(outlook.policy, name) for name in switching},
         stuck=stuck(outlook.ways),
     )
+
+
+def _why(outlook: Outlook, asking: Asking) -> str:
+    unsaid = outlook.loss.scenario.data_wrong and asking.before is None and asking.point_id == catalog.LATEST
+    note = "; nobody said since when data are wrong: say it with --before" if unsaid else ""
+    return outlook.candidate.why + note
 
 
 def _relocations(outlook: Outlook, restored: set[str], switching: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

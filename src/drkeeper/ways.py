@@ -20,6 +20,8 @@ Prefer = Literal["", "less loss", "less time"]
 NOTHING_LOST_SECONDS = 1.0
 """Losses that differ by less are the same: clocks of two servers do not agree better."""
 
+SERVER_LOST = "the server is lost with its data"
+
 
 @dataclass(frozen=True)
 class ReplicaSeen:
@@ -102,7 +104,7 @@ def _ways(seen: Seen, name: str, kind: str) -> Iterator[Way]:
     yield restored
     if seen.loss.scenario.elsewhere:
         away = {"way": "restore", "possible": False, "forecast": None, "loss_seconds": None}
-        yield restored.model_copy(update={**away, "why": "the server is lost with its data"})
+        yield restored.model_copy(update={**away, "why": SERVER_LOST})
     store, replica = seen.stores.get(name), seen.replicas.get(name)
     if store is not None:
         yield from _rebuilt(store, restored)
@@ -265,6 +267,6 @@ def stuck(ways: Sequence[Way]) -> dict[str, str]:
     able = taken(ways)
     found: dict[str, list[str]] = {}
     for way in ways:
-        if way.system not in able:
+        if way.system not in able and way.why != SERVER_LOST:
             found.setdefault(way.system, []).append(f"{way.way}: {way.why}")
     return {name: "; ".join(dict.fromkeys(reasons)) for name, reasons in found.items()}

@@ -25,7 +25,7 @@ plan_output_option = click.option(
 
 WAY_COLUMNS = (
     Column("system"),
-    Column("chosen", "", form=lambda chosen: "->" if chosen else " "),
+    Column("chosen", " ", form=lambda chosen: "->" if chosen else " "),
     Column("way"),
     Column("p50_seconds", "P50", form=human_duration, right=True),
     Column("p90_seconds", "P90", form=human_duration, right=True, wide=True),
@@ -70,9 +70,28 @@ def show_plan(prepared: "Prepared", output: PlanOutput, *, err: bool = False) ->
         show(check_rows(checks), width, CHECK_COLUMNS, stream=stream)
 
 
+def show_saved(plan: "RestorePlan", stream: TextIO) -> None:
+    """What a plan that was saved says of itself: its head, ways and steps."""
+    from drkeeper.cli.rows import STEP_COLUMNS
+    from drkeeper.steps import explain
+
+    _show_head(plan, stream)
+    if plan.ways:
+        stream.write("\n")
+        show_ways(plan.ways, "table", stream)
+    stream.write("\n")
+    show(explain(plan), "table", STEP_COLUMNS, stream=stream)
+
+
 def show_ways(ways: "Sequence[Way]", output: Literal["table", "wide"], stream: TextIO) -> None:
-    """Every way back of every system; an arrow points at those that the plan takes."""
-    show([_way_row(way) for way in ways], output, WAY_COLUMNS, stream=stream)
+    """Every way back of every system; an arrow points at those that the plan takes.
+
+    That a lost server cannot be restored to goes without saying, where there is another way.
+    """
+    from drkeeper.ways import SERVER_LOST
+
+    shown = [way for way in ways if output == "wide" or way.why != SERVER_LOST]
+    show([_way_row(way) for way in shown], output, WAY_COLUMNS, stream=stream)
 
 
 def page(prepared: "Prepared") -> str:

@@ -26,8 +26,11 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Recover": {
         "points": "List recovery points; show, pin or forget one.",
+        "scenarios": "List what may be lost, and what brings it back.",
         "plan": "Show what a restore would do, and how long it would take.",
         "restore": "Bring systems back from a recovery point.",
+        "recovery": "Look on while something is restored; pause, go on, abort.",
+        "approve": "Sign a saved plan, where the policy has restores approved.",
         "release": "Let workloads run that a restore left held.",
         "rebuild": "Bring a Feast online store up to date with its sources.",
         "failover": "Make a bucket's replica the primary; plan it, test it, see who is.",
