@@ -12,6 +12,7 @@ from drkeeper.report.canonical import canonical_bytes
 from drkeeper.report.html import render_html
 from drkeeper.report.markdown import render_markdown
 from drkeeper.report.record import DrillRecord, Forecast
+from drkeeper.report.seal import Seal
 from drkeeper.report.words import duration
 
 Row = tuple[str, str, str, str, str]
@@ -79,10 +80,10 @@ def _figures(
         yield f"RPO {name}", duration(promise.rpo_seconds), drilled.get(name), loss
 
 
-def write_reports(record: DrillRecord, folder: Path) -> Path:
-    """The drill's record and its two renderings; the page for a browser is given back."""
-    page, text, data = (folder / name for name in REPORTS)
-    page.write_text(render_html(record))
-    text.write_text(render_markdown(record))
+def write_reports(record: DrillRecord, seal: Seal | None, folder: Path) -> Path:
+    """The drill's record and its two renderings; the page for a browser, with its evidence, is given back."""
+    page, text, data = (folder / name for name in REPORTS[:3])
+    page.write_text(render_html(record, seal))
+    text.write_text(render_markdown(record, seal))
     data.write_bytes(canonical_bytes(record))
     return page

@@ -33,9 +33,19 @@ REGISTRY = "registry.db"
 TRACKING, FEATURES = "tracking", "features"  # the applications
 POLICY_FILE = "drkeeper.yaml"
 KEY_FILE = "age-identity.txt"
+SIGNING_KEY = "evidence.pem"
+PUBLIC_KEY = "evidence.pub"
 KEYS = "keys"
 POLICY = Path(__file__).with_name("policy.yaml")
-REPORTS = ("report.html", "report.md", "report.json")
+QUARTER = "quarter"
+"""Stem of the quarterly report's files."""
+REPORTS = (
+    "report.html",
+    "report.md",
+    "report.json",
+    PUBLIC_KEY,
+    *(f"{QUARTER}.{form}" for form in ("html", "pdf", "md", "json")),
+)
 
 
 @dataclass
@@ -166,13 +176,13 @@ class Platform:
             raise SystemUnreachable(f"the demo's PostgreSQL did not make a database: {error}") from error
 
     def write_policy(self) -> None:
-        """Write the policy of the servers that work, and at the first time an age identity, for our eyes only."""
+        """Write the policy of the servers that work, and at the first time its keys, for our eyes only."""
         from pyrage import x25519
 
         key = self.folder / KEY_FILE
         if not key.exists():
-            key.touch(mode=0o600)
-            key.write_text(f"{x25519.Identity.generate()}\n")
+            _write_secret(key, f"{x25519.Identity.generate()}\n")
+            self._make_signing_key()
         identity = x25519.Identity.from_str(key.read_text().strip())
         text = POLICY.read_text().format(
             postgres=DATABASES[self._lost],
@@ -196,8 +206,17 @@ class Platform:
             vault_west=VAULT_WEST,
             recipient=identity.to_public(),
             key_file=KEY_FILE,
+            signing_key=SIGNING_KEY,
         )
         self.policy_file.write_text(text)
+
+    def _make_signing_key(self) -> None:
+        """By which drill records are signed; its public half stays beside the reports."""
+        from drkeeper.signing import new_key, public_of, public_pem
+
+        private = new_key()
+        _write_secret(self.folder / SIGNING_KEY, private)
+        (self.folder / PUBLIC_KEY).write_text(public_pem(public_of(private)))
 
 
 @contextmanager
@@ -231,6 +250,11 @@ def opened(folder: Path, *, keep: bool) -> Iterator[Platform]:
         if not kept:
             stage.stop()
             _clear(folder)
+
+
+def _write_secret(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text)
 
 
 def _clear(folder: Path) -> None:

@@ -5,7 +5,7 @@ Every step calls what the command line calls, and shows the command that one wou
 
 from datetime import datetime
 
-from drkeeper import actions, artifacts, clock, recovery
+from drkeeper import actions, artifacts, audit, clock, evidence, recovery
 from drkeeper.demo.account import judged_rows, write_reports
 from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
 from drkeeper.demo.sdks import Sdks, Snapshots, started_both
@@ -15,6 +15,7 @@ from drkeeper.demo.stage import (
     FEAST_EAST,
     KEY_FILE,
     POLICY_FILE,
+    PUBLIC_KEY,
     S3_EAST,
     S3_WEST,
     VAULT_EAST,
@@ -22,7 +23,7 @@ from drkeeper.demo.stage import (
 )
 from drkeeper.demo.telling import Telling
 from drkeeper.demo.told import Told
-from drkeeper.demo.west import InWest, Recovered
+from drkeeper.demo.west import SCENARIO, InWest, Recovered
 from drkeeper.demo.worker import Worker
 from drkeeper.objectives import outcome_of
 from drkeeper.plan import Choice
@@ -30,7 +31,8 @@ from drkeeper.replication import native
 from drkeeper.replication.native_changes import TurnOnVersioning
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.words import count, duration, size
-from drkeeper.wiring import create_vault
+from drkeeper.signing import read_public
+from drkeeper.wiring import create_vault, open_vault
 
 MORE_RUNS, UNPROTECTED_RUNS = 4, 2
 
@@ -135,16 +137,16 @@ class Story(Told):
 
     def _drill(self) -> DrillRecord:
         self.tell.act("Prove that it would come back")
-        self.tell.command("drkeeper drill")
+        self.tell.command(f"drkeeper drill run --scenario {SCENARIO}")
         with self.tell.waiting("restoring into a sandbox, with a clock"):
-            record = actions.drill(self.policy)
+            record = actions.drill(self.policy, scenario=SCENARIO)
         outcome = outcome_of(record)
         if outcome != "recovered":
             self.failures.append(f"drill: {outcome} {record.error}".strip())
         passed = sum(check.verdict == "passed" for check in record.statements)
         self.tell.say(
             f"{outcome} in {duration(record.rto_seconds)}: {passed} of {count(len(record.statements), 'statement')} "
-            f"hold; the artifacts came from the second region; the sandbox is gone"
+            f"hold; all of it came from the second region; the sandbox is gone, the record is signed"
         )
         self.tell.checks([check for check in record.usable if check.verdict != "passed"])
         return record
@@ -220,7 +222,19 @@ class Story(Told):
             f"lost with the disaster: {UNPROTECTED_RUNS} runs, as no backup held them; the features came back from the "
             "offline store"
         )
-        report = write_reports(record, self.platform.folder)
+        self._show_evidence(record)
+
+    def _show_evidence(self, record: DrillRecord) -> None:
+        """What an auditor gets, and how he finds out that nobody has changed it."""
+        self.tell.act("For the auditor")
+        vault = open_vault(self.policy)
+        report = write_reports(record, evidence.seal(vault, record), self.platform.folder)
+        self.tell.command(f"drkeeper drill verify {report.name} --key {PUBLIC_KEY}")
+        public = read_public((self.platform.folder / PUBLIC_KEY).read_text())
+        found = evidence.verify_file(report.read_bytes(), {PUBLIC_KEY: public})
+        self.insist(found.checks, "the drill's report is as it was signed")
+        self.tell.command("drkeeper audit verify")
+        self.insist(audit.verify_chain(vault), "who changed what is a whole chain, in both regions")
         self.tell.say(f"the drill's report: [bold]{report.as_uri()}[/]")
 
 
