@@ -16,9 +16,9 @@ from drkeeper.errors import LeaseLost, PointUnknown
 from drkeeper.recovery_point import Record
 from drkeeper.report.record import Phase, StepRecord, without_defaults
 from drkeeper.steps import RestorePlan
+from drkeeper.vault.layout import JOURNALS
 from drkeeper.vault.vault import Vault
 
-JOURNALS = "journals/"
 Event = Literal["planned", "started", "done", "failed", "paused", "continued", "resumed", "finished", "abandoned"]
 
 

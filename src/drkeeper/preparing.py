@@ -135,7 +135,7 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
     Raises:
         WorldChanged: The targets, the point, or what would be done are not what the saved plan says.
     """
-    saved = _read_plan(file)
+    saved = read_plan(file)
     if saved.policy != policy.name:
         raise WorldChanged(f"{file} is a plan of policy {saved.policy}, not of {policy.name}; nothing was changed")
     names = [target.system for target in saved.targets]
@@ -166,7 +166,12 @@ def streams_of(vault: Vault, record: SystemRecord) -> VaultStreams:
     return VaultStreams(vault, record, Silent(), threading.Event())
 
 
-def _read_plan(file: Path) -> RestorePlan:
+def read_plan(file: Path) -> RestorePlan:
+    """A plan that was saved.
+
+    Raises:
+        Refused: The file cannot be read, or holds none.
+    """
     try:
         return RestorePlan.model_validate_json(file.read_bytes())
     except OSError as error:

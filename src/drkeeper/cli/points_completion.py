@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drkeeper.errors import DrkeeperError
-from drkeeper.vault.layout import DRILLS, POINTS, point_id_of
+from drkeeper.vault.layout import DRILLS, JOURNALS, POINTS, point_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,17 @@ def point_ids(context: click.Context, incomplete: str) -> list[Any]:
 def drill_ids(context: click.Context, incomplete: str) -> list[Any]:
     """The same of drills."""
     return _completions(context, incomplete, DRILLS, ("latest", "the newest drill"))
+
+
+def restore_ids(context: click.Context, incomplete: str) -> list[Any]:
+    """The same of restores, by their plans; ids say nothing of time, so they come as they sort."""
+
+    def read(vault: "Vault") -> list[tuple[str, str]]:
+        return [
+            (plan_id, "a restore") for plan_id in sorted({key.split("/")[1] for key in vault.record_keys(JOURNALS)})
+        ]
+
+    return _within_patience(context, incomplete, read)
 
 
 def audit_runs(context: click.Context, incomplete: str) -> list[Any]:

@@ -1,12 +1,16 @@
 """`drkeeper restore`: show the plan, ask, carry it out; resume one that did not end, or give it up."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drkeeper.cli.options import (
+    MOMENT,
     before_option,
     into_option,
     keep_held_option,
@@ -17,16 +21,17 @@ from drkeeper.cli.options import (
     point_argument,
     scenario_option,
     system_option,
-    working,
     yes_option,
 )
 from drkeeper.cli.output import Column, Output, human_duration, human_size, output_option, show
 from drkeeper.cli.plan import insist_on_scenario, prepare_scenario
 from drkeeper.cli.settings import Settings, pass_settings
-from drkeeper.errors import UsageInvalid, VerificationFailed
+from drkeeper.errors import Refused, UsageInvalid, VerificationFailed
 
 if TYPE_CHECKING:
+    from drkeeper.policy import Policy
     from drkeeper.recovery import Prepared
+    from drkeeper.report.record import Phase
     from drkeeper.restore import Outcome
 
 CHOICES = (
@@ -57,6 +62,16 @@ CHOICES = (
 @click.option(
     "--plan", "plan_file", type=click.Path(dir_okay=False, path_type=Path), help="Carry out a plan that was saved."
 )
+@click.option(
+    "--approve",
+    "approvals",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="An approval of the plan, by `drkeeper approve`. May be given several times.",
+)
+@click.option("--lost-at", type=MOMENT, help="When the data were lost: 2026-11-23T02:15Z, or 90m for so long ago.")
+@click.option("--detected-at", type=MOMENT, help="When somebody knew of it; both make the phases complete.")
 @click.option("--resume", is_flag=False, flag_value="", metavar="[PLAN]", help="Go on with a restore that did not end.")
 @click.option(
     "--give-up", is_flag=False, flag_value="", metavar="[PLAN]", help="End one instead: remove what it left beside."
@@ -80,6 +95,9 @@ def command(
     only: tuple[str, ...],
     into: str,
     plan_file: Path | None,
+    approvals: tuple[Path, ...],
+    lost_at: datetime | None,
+    detected_at: datetime | None,
     resume: str | None,
     give_up: str | None,
     yes: bool,
@@ -97,25 +115,22 @@ def command(
       drkeeper restore --scenario region-lost
       drkeeper restore 3f2a --system online-store --overwrite
       drkeeper restore 3f2a --system artifacts --only models/42/ --into s3://other-bucket
-      drkeeper restore --plan p.json --yes
+      drkeeper restore --plan p.json --approve p.json.approval
       drkeeper restore --resume
     """
     _check_usage(context, plan_file, resume, give_up)
     insist_on_scenario(scenario, systems=systems, only=only, into=into, before=before)
-    from drkeeper import recovery
+    from drkeeper import clock, recovery
     from drkeeper.following import due
-    from drkeeper.notify import tell_restore, telling
     from drkeeper.plan import Choice
 
-    policy = settings.load_policy()
+    asked_at, policy = clock.now(), settings.load_policy()
     choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
     if give_up is not None:
         _give_up(settings, give_up, yes=yes)
         return
     if resume is not None:
-        with telling(policy, "restore") as told, working(settings) as work:
-            outcome = recovery.resume(policy, resume, progress=work.progress, stop=work.stop)
-            tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
+        outcome = _watched(settings, policy, partial(recovery.resume, policy, resume))
     else:
         prepared = (
             recovery.prepare_saved(policy, plan_file)
@@ -124,12 +139,60 @@ def command(
             if scenario
             else recovery.prepare(policy, point_id, names=systems, choice=choice)
         )
-        _ask(settings, prepared, yes=yes)
-        with telling(policy, "restore") as told, working(settings) as work:
-            outcome = recovery.restore(prepared, progress=work.progress, stop=work.stop)
-            tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
+        given = _read_approvals(prepared, approvals)
+        past = Past(lost_at, detected_at, asked_at, _ask(settings, prepared, yes=yes))
+        outcome = _watched(settings, policy, partial(_restore, prepared, given, past))
     _show(outcome, due(policy, to_follow(outcome)), output)
     _insist(outcome)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What had happened before a restore began."""
+
+    lost_at: datetime | None
+    detected_at: datetime | None
+    asked_at: datetime
+    people_seconds: float
+
+
+def _restore(prepared: "Prepared", approvals: Sequence[bytes], past: Past, **work: Any) -> "Outcome":
+    from drkeeper import recovery
+    from drkeeper.journal import Before
+
+    before = Before(
+        lost_at=past.lost_at,
+        detected_at=past.detected_at,
+        asked_at=past.asked_at,
+        people_seconds=past.people_seconds,
+    )
+    return recovery.restore(prepared, before=before, approvals=approvals, **work)
+
+
+def _watched(settings: Settings, policy: "Policy", action: Callable[..., "Outcome"]) -> "Outcome":
+    """Carry it out with a view of its steps, and tell those who are to be told."""
+    from drkeeper.cli.live import watched
+    from drkeeper.notify import tell_restore, telling
+
+    with telling(policy, "restore") as told, watched(settings) as work:
+        outcome = action(progress=work.onlooker, watch=work.onlooker, stop=work.stop)
+        tell_restore(told, outcome.switched, (*outcome.checks, *outcome.usable))
+    return outcome
+
+
+def _read_approvals(prepared: "Prepared", files: Sequence[Path]) -> list[bytes]:
+    """The envelopes, which must be enough where the policy asks for any: nobody is asked anything in vain."""
+    from drkeeper import clock
+    from drkeeper.approvals import insist_approved
+
+    given = []
+    for file in files:
+        try:
+            given.append(file.read_bytes())
+        except OSError as error:
+            raise Refused(f"{file} cannot be read: {error.strerror}; nothing was changed") from error
+    insist_approved(prepared.policy.recovery.approval, prepared.plan, given, now=clock.now())
+    return given
 
 
 def _check_usage(context: click.Context, plan_file: Path | None, resume: str | None, give_up: str | None) -> None:
@@ -138,19 +201,7 @@ def _check_usage(context: click.Context, plan_file: Path | None, resume: str | N
         for name, value in (("--plan", plan_file), ("--resume", resume), ("--give-up", give_up))
         if value is not None
     ]
-    chosen = (
-        "point_id",
-        "scenario",
-        "before",
-        "systems",
-        "overwrite",
-        "allow_partial",
-        "keep_held",
-        "no_proof",
-        "only",
-        "into",
-    )
-    given = [name for name in chosen if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
+    given = [name for name in CHOICES if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT]
     if len(ways) > 1:
         raise UsageInvalid(f"give one of {' and '.join(ways)}")
     if ways and given:
@@ -164,7 +215,9 @@ def to_follow(outcome: "Outcome") -> list[str]:
     return [name for name in outcome.switched if name not in rebuilt]
 
 
-def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> None:
+def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> float:
+    """Show the plan and ask; how many seconds the answer took."""
+    from drkeeper import clock
     from drkeeper.cli.plan_view import show_plan
     from drkeeper.cli.prompt import confirm
 
@@ -173,7 +226,9 @@ def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> None:
         click.echo(err=True)
     holding = [target.system for target in prepared.plan.targets if not target.empty]
     what = f"Replace the data of {', '.join(holding)}?" if holding else "Restore?"
+    asked = clock.monotonic_seconds()
     confirm(what, yes=yes)
+    return 0.0 if yes else clock.monotonic_seconds() - asked
 
 
 def _give_up(settings: Settings, plan_id: str, *, yes: bool) -> None:
@@ -192,11 +247,18 @@ def _show(outcome: "Outcome", following: list[str], output: Output) -> None:
     steps = [step.model_dump(mode="json") for step in outcome.steps]
     checks, usable = check_rows(outcome.checks), check_rows(outcome.usable)
     if output in {"json", "yaml"}:
-        show({"steps": steps, "checks": checks, "usable": usable, "next": following}, output, ())
+        fell = outcome.plan.fell_back_from if outcome.plan else {}
+        phases = [phase.model_dump(mode="json") for phase in outcome.phases]
+        found = {"steps": steps, "checks": checks, "usable": usable, "phases": phases, "fell_back_from": fell}
+        show({**found, "next": following}, output, ())
         return
     took = Column("elapsed_seconds", "TOOK", form=human_duration, right=True)
     size = Column("size_bytes", "SIZE", form=human_size, right=True)
-    show(steps, output, (Column("name", "STEP"), Column("outcome"), took, size))
+    predicted = Column("forecast.p50_seconds", "PREDICTED", form=human_duration, right=True)
+    show(steps, output, (Column("name", "STEP"), Column("outcome"), predicted, took, size))
+    show_phases(outcome.phases, output)
+    for why in outcome.plan.fell_back_from.values() if outcome.plan else ():
+        click.echo(f"\nan earlier point was restored: {why}")
     passed = sum(check["verdict"] == "passed" for check in checks)
     click.echo(f"\n{passed} of {len(checks)} facts hold")
     if usable:
@@ -206,6 +268,16 @@ def _show(outcome: "Outcome", following: list[str], output: Output) -> None:
         show(rest, output, CHECK_COLUMNS)
     for each in following:
         click.echo(f"next: {each}")
+
+
+def show_phases(phases: Sequence["Phase"], output: Output) -> None:
+    """From the loss to the service; nothing where no clock was kept."""
+    if not phases:
+        return
+    click.echo()
+    took = Column("seconds", "TOOK", form=human_duration, right=True)
+    people = Column("people_seconds", "PEOPLE", form=human_duration, right=True)
+    show([phase.model_dump() for phase in phases], output, (Column("name", "PHASE"), took, people, Column("note")))
 
 
 def _insist(outcome: "Outcome") -> None:
