@@ -11,7 +11,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
-from drkeeper import audit, catalog, clock, evidence, runs, usable
+from drkeeper import audit, catalog, clock, evidence, findings, runs, usable
 from drkeeper.backup import Source, take_point
 from drkeeper.errors import BackupPartial, DrkeeperError, UsageInvalid, VerificationFailed
 from drkeeper.facts import Check
@@ -292,11 +292,17 @@ def keep_drill(policy: Policy, vault: Vault, setting: "Setting", record: DrillRe
     from drkeeper import drilling
 
     kept = drilling.with_history(record, policy, drills(vault, newest=REHEARSAL_RECORDS))
+    kept = findings.with_findings(vault, kept, _terms(policy))
     kept = kept.model_copy(update={"audit_head": audit.head(vault)})
     vault.create_record(f"{DRILLS}{time_text(kept.started_at)}-{kept.drill_id}.json", kept)
     drilling.keep_proofs(vault, setting, kept)
     evidence.keep(vault, kept, policy.evidence.key)
+    findings.note_drill(vault, kept, _terms(policy))
     return kept
+
+
+def _terms(policy: Policy) -> findings.Terms:
+    return findings.Terms(policy.drills.lead, policy.drills.finding_due)
 
 
 def verify(
@@ -314,6 +320,7 @@ def verify(
     chosen = points or catalog.list_points(vault).points
     with audit.recorded(vault, policy.name, "verify", level=level, sample=sample, points=len(chosen)) as ending:
         result = verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
+        findings.note_proofs(vault, result.proofs, _terms(policy))
         ending.detail.update(verdict=result.verdict, findings=len(result.findings))
         ending.exit_code = VerificationFailed.exit_code if result.proofs and result.verdict != "passed" else 0
     return result

@@ -5,6 +5,7 @@ them. See docs/adr/0152-evidence-is-a-dsse-envelope-that-goes-along-with-the-rep
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from pydantic import SecretStr
 
@@ -29,7 +30,18 @@ from drkeeper.vault.everywhere import create_bytes_everywhere
 from drkeeper.vault.layout import EVIDENCE, evidence_key
 from drkeeper.vault.vault import Vault
 
-__all__ = ["Kept", "Verified", "anchors", "evidence_in", "insist_key", "keep", "seal", "verify_evidence", "verify_file"]
+__all__ = [
+    "Kept",
+    "Verified",
+    "anchors",
+    "evidence_in",
+    "insist_key",
+    "keep",
+    "seal",
+    "signed_drills",
+    "verify_evidence",
+    "verify_file",
+]
 
 LEASE = "evidence"
 LEASE_SECONDS = 60.0
@@ -78,6 +90,16 @@ def seal(vault: Vault, record: DrillRecord) -> Seal | None:
     except FrameMissing:
         return None
     return seal_of(kept_of(data, f"the evidence of drill {record.drill_id}"))
+
+
+def signed_drills(vault: Vault, publics: Mapping[str, bytes]) -> frozenset[str]:
+    """Ids of the drills whose evidence is there, and was signed by one of these keys."""
+    found = set()
+    for kept in _readable(vault):
+        with suppress(VerificationFailed):
+            signer(kept.envelope, publics)
+            found.add(kept.statement.drill_id)
+    return frozenset(found)
 
 
 def anchors(vault: Vault, publics: Mapping[str, bytes]) -> dict[str, str]:

@@ -8,10 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drkeeper import clock
-from drkeeper.errors import DrkeeperError, FindingUnknown, RecordCorrupt, UsageInvalid
+from drkeeper import audit, clock
+from drkeeper.catalog import Proof
+from drkeeper.errors import DrkeeperError, FindingUnknown, FrameMissing, RecordCorrupt, UsageInvalid
+from drkeeper.rehearsal import rehearsed
 from drkeeper.report.finding import Finding, FindingEvent, Observed, finding_id, fold, order
-from drkeeper.vault.layout import FINDINGS
+from drkeeper.report.observed import observed_in_drill, observed_in_proof
+from drkeeper.report.record import DrillRecord
+from drkeeper.vault.layout import FINDINGS, time_text
 from drkeeper.vault.vault import Vault
 
 _TRIES = 20
@@ -46,45 +50,64 @@ def find_finding(vault: Vault, wanted: str, now: datetime) -> Finding:
     raise FindingUnknown(f"no finding {wanted}")
 
 
-def note(
-    vault: Vault, observed: Iterable[Observed], *, source: str, at: datetime, actor: str, terms: Terms
-) -> list[Finding]:
+def with_findings(vault: Vault, record: DrillRecord, terms: Terms) -> DrillRecord:
+    """The record of a drill with its findings, as they will stand once `note_drill` has written them down."""
+    observed = observed_in_drill(record, rehearsed(record))
+    source = f"drill {record.drill_id}"
+    events = _events(vault)
+    _foresee(events, observed, source=source, at=record.ended_at, terms=terms)
+    own = {finding_id(each.subject) for each in observed if each.verdict != "passed"}
+    folded = [fold(each, record.ended_at) for each in events.values() if each]
+    told = [each for each in folded if (each.finding_id in own and each.state != "closed") or each.closed_by == source]
+    return record.model_copy(update={"findings": tuple(order(told))})
+
+
+def note_drill(vault: Vault, record: DrillRecord, terms: Terms) -> list[Finding]:
+    """Write down what a drill saw."""
+    observed = observed_in_drill(record, rehearsed(record))
+    return note(vault, observed, source=f"drill {record.drill_id}", at=record.ended_at, terms=terms)
+
+
+def note_proofs(vault: Vault, proofs: Iterable[Proof], terms: Terms) -> None:
+    """Write down what a verification saw of each point."""
+    for proof in proofs:
+        observed = observed_in_proof(proof.point_id, proof.level, proof.verdict, proof.findings)
+        note(vault, observed, source=f"verify {proof.level} {time_text(proof.at)}", at=proof.at, terms=terms)
+
+
+def note(vault: Vault, observed: Iterable[Observed], *, source: str, at: datetime, terms: Terms) -> list[Finding]:
     """Write down what one run saw: what failed is opened or seen again, what passed is closed.
 
     Args:
         vault: Where the register lies.
         observed: One for each subject.
-        source: The run (`drill 7c41d09ab2e5`), the same each time that it is noted.
+        source: The run (`drill 7c41d09ab2e5`), the same each time that it is noted: a second time adds nothing.
         at: When it ended.
-        actor: Who ran it.
         terms: For findings that are opened.
 
     Returns:
-        Where the findings stand that the run touched.
+        Where the findings stand that the run opened, saw again or closed.
     """
-    known = _events(vault)
+    events = _events(vault)
     touched = []
-    for each in observed:
-        events = known.get(finding_id(each.subject), [])
-        event = _event_of(each, events, source=source, at=at, actor=actor, terms=terms)
-        if event is not None:
-            events = [*events, _append(vault, event)]
-        if events and each.verdict == "failed":
-            touched.append(fold(events, at))
+    for event in _foresee(events, observed, source=source, at=at, terms=terms):
+        _append(vault, event)
+        touched.append(fold(events[event.finding_id], at))
     return touched
 
 
-def foresee(
-    vault: Vault, observed: Iterable[Observed], *, source: str, at: datetime, actor: str, terms: Terms
-) -> tuple[Finding, ...]:
-    """What the register will say of what failed, and of what is open beside it, once the run is noted."""
-    known = _events(vault)
+def _foresee(
+    events: dict[str, list[FindingEvent]], observed: Iterable[Observed], *, source: str, at: datetime, terms: Terms
+) -> list[FindingEvent]:
+    """What a run adds to the register; `events` holds it afterwards."""
+    added = []
     for each in observed:
-        events = known.setdefault(finding_id(each.subject), [])
-        event = _event_of(each, events, source=source, at=at, actor=actor, terms=terms)
+        own = events.setdefault(finding_id(each.subject), [])
+        event = _event_of(each, own, source=source, at=at, terms=terms)
         if event is not None:
-            events.append(event)
-    return tuple(each for each in order(fold(own, at) for own in known.values() if own) if each.state != "closed")
+            own.append(event)
+            added.append(event)
+    return added
 
 
 def assign(vault: Vault, finding: Finding, *, owner: str, due_at: datetime | None, actor: str) -> Finding:
@@ -109,7 +132,7 @@ def accept(vault: Vault, finding: Finding, *, why: str, until: datetime, actor: 
 
 
 def _event_of(
-    seen: Observed, events: list[FindingEvent], *, source: str, at: datetime, actor: str, terms: Terms
+    seen: Observed, events: list[FindingEvent], *, source: str, at: datetime, terms: Terms
 ) -> FindingEvent | None:
     """What a run adds to a finding; None: nothing."""
     if any(event.source == source for event in events):
@@ -123,7 +146,7 @@ def _event_of(
         finding_id=finding_id(seen.subject),
         number=len(events) + 1,
         at=at,
-        actor=actor,
+        actor=audit.actor(),
         event="closed" if passed else "seen" if events else "opened",
         subject=seen.subject,
         severity=seen.severity,
@@ -170,7 +193,7 @@ def _events(vault: Vault, only: str = "") -> dict[str, list[FindingEvent]]:
     for key in vault.record_keys(f"{FINDINGS}{only}/" if only else FINDINGS):
         try:
             event = vault.read_record(key, FindingEvent)
-        except RecordCorrupt:
+        except (FrameMissing, RecordCorrupt):
             continue
         found.setdefault(event.finding_id, []).append(event)
     return found

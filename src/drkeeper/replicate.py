@@ -23,12 +23,14 @@ from drkeeper.vault.layout import (
     DRILLS,
     EVIDENCE,
     FAILOVERS,
+    FINDINGS,
     PINS,
     POINTS,
     PROOFS,
     REBUILDS,
     RELOCATIONS,
     REPLICATIONS,
+    REPORTS,
     RUNBOOKS,
     RUNS,
     index_key,
@@ -53,6 +55,8 @@ RECORDS = (
     RUNS,
     EVIDENCE,
     AUDIT,
+    FINDINGS,
+    REPORTS,
     "journals/",
 )
 

@@ -45,7 +45,6 @@ _NICE_SECONDS = (
 )
 _TICKS = 4
 _FAR = 2.5
-_LETTER = 7.0
 Place = Callable[[datetime], float]
 Height = Callable[[float], float]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -140,17 +139,15 @@ def exposure_plot(
     if rpo_seconds is not None:
         _over(drawing, teeth, rpo_seconds, x, y)
         drawing.line(size.left, y(rpo_seconds), size.width - size.right, y(rpo_seconds), "p-goal")
-        drawing.text(
-            size.width - size.right, y(rpo_seconds) - 4, f"RPO {words.duration(rpo_seconds)}", "end", "p-strong"
-        )
+        _goal_words(drawing, f"RPO {words.duration(rpo_seconds)}")
     return drawing.svg()
 
 
 def _goal_words(drawing: _Drawing, text: str) -> None:
     """Above the drawing, where no line can cross it."""
-    right = drawing.size.width - drawing.size.right
-    drawing.text(right, 11, text, "end", "p-strong")
-    drawing.line(right - _LETTER * len(text) - 34, 7, right - _LETTER * len(text) - 8, 7, "p-goal")
+    left = drawing.size.left
+    drawing.line(left, 8, left + 26, 8, "p-goal")
+    drawing.text(left + 32, 12, text, style="p-strong")
 
 
 def _ends(tooth: Tooth) -> tuple[tuple[datetime, float], tuple[datetime, float]]:

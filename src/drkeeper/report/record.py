@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, SerializerFunctionWrapHandler, model_seriali
 from drkeeper.facts import Check
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import Record
+from drkeeper.report.finding import Finding
 
 
 class Forecast(Record):
@@ -162,6 +163,7 @@ class DrillRecord(Record):
         retest_by: Of a drill that did not end well: when it must have been repeated.
         next_due_at: When the scenario is due again.
         trend: Earlier drills of the same scenario, oldest first.
+        findings: Those that this drill opened, saw again or closed, and open ones of its systems from before.
         audit_head: Number and digest of the newest link of the audit log as the drill ended.
         clean_up: Proof that the sandbox is gone (processes, ports, folder).
         not_tested: What this drill did not cover, in words.
@@ -203,6 +205,7 @@ class DrillRecord(Record):
     retest_by: AwareDatetime | None = None
     next_due_at: AwareDatetime | None = None
     trend: tuple[Trend, ...] = ()
+    findings: tuple[Finding, ...] = ()
     audit_head: str = ""
 
     @property
@@ -238,6 +241,7 @@ _LATER: dict[str, Any] = {
     "retest_by": None,
     "next_due_at": None,
     "trend": [],
+    "findings": [],
     "audit_head": "",
 }
 """Fields of a drill record that came later, with what they are where nothing is said of them."""
