@@ -157,7 +157,7 @@ class PointCorrupt(VerificationFailed):
         system: Whose bytes they are.
     """
 
-    def __init__(self, message: str, *, system: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, system: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.system = system
 

@@ -12,7 +12,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group("key")
 def command() -> None:
-    """Make and show Ed25519 keys, for approvals and for evidence."""
+    r"""Make and show Ed25519 keys, for approvals and for evidence.
+
+    \b
+    Examples:
+      drkeeper key new --out ada.pem
+    """
 
 
 @command.command("new")

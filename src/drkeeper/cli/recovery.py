@@ -51,6 +51,11 @@ def command() -> None:
     r"""Look on while something is restored, and say when to pause, go on or abort.
 
     ID is that of the restore's plan, or its beginning; the newest one where none is given.
+
+    \b
+    Examples:
+      drkeeper recovery watch
+      drkeeper recovery pause --why "the network is being mended"
     """
 
 

@@ -68,10 +68,10 @@ CHOICES = (
     multiple=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="An approval of the plan, by `drkeeper approve`. May be given several times.",
+    help="Of the plan, by `drkeeper approve`; several times.",
 )
-@click.option("--lost-at", type=MOMENT, help="When the data were lost: 2026-11-23T02:15Z, or 90m for so long ago.")
-@click.option("--detected-at", type=MOMENT, help="When somebody knew of it; both make the phases complete.")
+@click.option("--lost-at", type=MOMENT, help="When data were lost: a moment, or 90m ago.")
+@click.option("--detected-at", type=MOMENT, help="When somebody knew of it.")
 @click.option("--resume", is_flag=False, flag_value="", metavar="[PLAN]", help="Go on with a restore that did not end.")
 @click.option(
     "--give-up", is_flag=False, flag_value="", metavar="[PLAN]", help="End one instead: remove what it left beside."
