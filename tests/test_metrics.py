@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,16 +20,20 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 import report_examples
+import status_examples
 from bucket_examples import bucket_state
 from drkeeper import catalog
+from drkeeper._exporter.http import CONNECTIONS_MAX
 from drkeeper.catalog import LEVELS, Proof, standing
 from drkeeper.errors import UsageInvalid, VaultUnreachable
-from drkeeper.exporter import CONNECTIONS_MAX, exposition, look, serving
+from drkeeper.exporter import exposition, look, serving
 from drkeeper.facts import Check
 from drkeeper.gauges import GAUGES, PREFIX
+from drkeeper.known import Known, LeaseState, RegionState, backups_of
 from drkeeper.lease import hold
-from drkeeper.metrics import Known, LeaseState, RegionState, samples
+from drkeeper.metrics import samples
 from drkeeper.observation import Observer, needed_proofs
+from drkeeper.outlook import outlooks
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
 from drkeeper.replication.proof_records import keep_proof
 from drkeeper.replication.records import keep_record
@@ -81,6 +86,8 @@ def known(points=(), *, regions=None, **more):
         "regions": regions or [region("near", *points), region("far", *points)],
         "readable": True,
         "points": list(points),
+        "newest": backups_of(points)[-1] if backups_of(points) else None,
+        "newest_whole": next((each for each in backups_of(points)[::-1] if not each.partial), None),
         "drills": [],
         "leases": [LeaseState("write", held=False)],
         "unreadable": {"point": 0, "proof": 0, "drill": 0},
@@ -113,8 +120,8 @@ class Gauges:
         return PREFIX + name in self.families
 
 
-def gauges_of(state):
-    return Gauges(exposition(samples(state, NOW, 0.25)))
+def gauges_of(state, now=NOW):
+    return Gauges(exposition(samples(state, now, 0.25, outlooks(state, now))))
 
 
 # --- what the gauges say ---
@@ -385,18 +392,17 @@ def test_records_of_buckets_are_read_back_to_the_newest_complete_run(tmp_path):
 
 def everything():
     """A state in which every gauge has a sample."""
-    whole = point("a" * 12, ago(hours=1))
-    return known(
-        [whole],
-        proofs={whole.point_id: [proof(whole.point_id, "usable", ago(minutes=5), near="passed", far="passed")]},
-        drills=[report_examples.good()],
+    state = status_examples.in_trouble()
+    return replace(
+        status_examples.at_work(),
+        drills=state.drills,
         leases=[LeaseState("write", held=True, since=ago(minutes=1))],
         buckets=[bucket_state(ago(hours=1), all_since=ago(days=30))],
     )
 
 
 def test_every_gauge_is_exposed_with_a_help_and_base_units():
-    gauges = gauges_of(everything())
+    gauges = gauges_of(everything(), status_examples.NOW)
     assert set(gauges.families) == {PREFIX + name for name in GAUGES}
     for name, family in gauges.families.items():
         assert family.type == "gauge"
@@ -502,7 +508,7 @@ def test_a_vault_is_read_and_read_again_only_where_it_is_new(vault, regions):
     write_point(vault, {"dump": b"y"}, point_id="b00000000000", created_at=NOW)
     near.read.clear()
     assert looked(watch).get("points", purpose="backup", state="complete") == 2
-    assert len([key for key in near.read if key.startswith("points/")]) == 1
+    assert len({key for key in near.read if key.startswith("points/")}) == 1
 
 
 def test_what_was_forgotten_is_not_told_any_more(vault, regions):
@@ -679,7 +685,7 @@ def test_a_look_that_breaks_ends_no_later_look(vault, regions):
 
 
 def test_health_ends_with_a_look_that_hangs(vault, regions, monkeypatch):
-    monkeypatch.setattr("drkeeper.exporter.LATE_SECONDS", 0.3)
+    monkeypatch.setattr("drkeeper._exporter.http.LATE_SECONDS", 0.3)
     store = FaultyStore(regions["near"], "head", 1)  # stalls
     with serving(observer({"near": store}), ("127.0.0.1", 0), 0.1) as address:
         assert store.stalled.wait(10)
@@ -693,7 +699,7 @@ def test_health_ends_with_a_look_that_hangs(vault, regions, monkeypatch):
 
 
 def test_silent_clients_hold_up_nobody_for_long(vault, regions, monkeypatch):
-    monkeypatch.setattr("drkeeper.exporter._Handler.timeout", 0.5)
+    monkeypatch.setattr("drkeeper._exporter.http.Handler.timeout", 0.5)
     with serving(observer(regions), ("127.0.0.1", 0), 3600) as address:
         before = threading.active_count()
         silent = [socket.create_connection(address) for _ in range(3 * CONNECTIONS_MAX)]

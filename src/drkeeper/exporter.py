@@ -1,33 +1,33 @@
-"""Gives the gauges to Prometheus: as text once, or over HTTP.
+"""Gives the gauges to Prometheus, and a status page to people: as text once, or over HTTP.
 
-The vault is looked at in the background, each so many seconds, and scrapes are answered from what was seen last. So
-neither many scrapes nor a dead region can hold anybody up, and a scrape costs the vault nothing.
+The vault is looked at in the background, each so many seconds, and whoever asks is answered from what was seen last.
+So neither many scrapes nor a dead region can hold anybody up, and a scrape costs the vault nothing.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
-from socket import AF_INET6, socket
-from socketserver import TCPServer
 from typing import Any
 
 from drkeeper import clock
-from drkeeper.errors import DrkeeperError, ToolMissing, UsageInvalid
+from drkeeper._exporter.http import Looked, Page, Server
+from drkeeper.drill_wiring import rehearsable
+from drkeeper.errors import ToolMissing, UsageInvalid
+from drkeeper.forecast import Limits
 from drkeeper.gauges import GAUGES, PREFIX, Sample
+from drkeeper.known import Expected, Known, ScenarioExpected
 from drkeeper.log import get_logger
-from drkeeper.metrics import Known, samples
+from drkeeper.metrics import samples
 from drkeeper.observation import Observer
+from drkeeper.outlook import outlooks
 from drkeeper.policy import Policy
-from drkeeper.wiring import open_regions
+from drkeeper.report.record import Objectives
+from drkeeper.report.status_page import render_page
+from drkeeper.schedules import Cron
+from drkeeper.status import build_status
+from drkeeper.wiring import loss, meanings, open_regions
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_SECONDS = 10.0  # for one request to a region
-HTTP_THREADS = 4
-CONNECTIONS_MAX = 32  # at work or waiting; more are closed at once
-CLIENT_SECONDS = 10.0  # how long a client may keep silent
-LATE_SECONDS = 60.0
 
 
 def observer(policy: Policy) -> Observer:
@@ -37,6 +37,34 @@ def observer(policy: Policy) -> Observer:
         {name: system.kind for name, system in policy.systems.items()},
         policy.objectives,
         open_regions(policy, patience_seconds=PATIENCE_SECONDS),
+        expected(policy),
+    )
+
+
+def expected(policy: Policy) -> Expected:
+    """What a policy expects to happen."""
+    backup = policy.schedules.backup
+    return Expected(
+        backup=Cron.parse(backup) if backup else None,
+        every=policy.drills.every,
+        retest_within=policy.drills.retest_within,
+        scenarios=tuple(_scenario(policy, name) for name in rehearsable(policy)),
+        capacity_bytes=policy.vault.capacity,
+        meanings=meanings(policy),
+        limits=Limits(policy.recovery.at_once, policy.recovery.at_once_per_host),
+    )
+
+
+def _scenario(policy: Policy, name: str) -> ScenarioExpected:
+    lost, own = loss(policy, name)
+    rto = own.rto if own and own.rto else policy.objectives.rto
+    rpo = own.rpo if own and own.rpo else policy.objectives.rpo
+    return ScenarioExpected(
+        name,
+        lost.scenario.title,
+        lost,
+        Objectives(rto_seconds=rto and rto.total_seconds(), rpo_seconds=rpo and rpo.total_seconds()),
+        sealed=lost.scenario.key_lost and not (own and own.identity),
     )
 
 
@@ -46,12 +74,19 @@ def look(watch: Observer) -> str:
     Raises:
         ToolMissing: The library that writes them is not installed.
     """
+    return _look(watch, refresh_seconds=None).metrics
+
+
+def _look(watch: Observer, *, refresh_seconds: float | None) -> Looked:
     _library()
     started = clock.monotonic_seconds()
     now = clock.now()
     known = watch.observe(now)
     _tell_what_is_wrong(known)
-    return exposition(samples(known, now, round(clock.monotonic_seconds() - started, 3)))
+    ahead = outlooks(known, now)
+    took = round(clock.monotonic_seconds() - started, 3)
+    page = render_page(build_status(known, ahead, now), refresh_seconds) if refresh_seconds is not None else ""
+    return Looked(exposition(samples(known, now, took, ahead)), page)
 
 
 def exposition(found: Iterable[Sample]) -> str:
@@ -79,7 +114,7 @@ def exposition(found: Iterable[Sample]) -> str:
 
 @contextmanager
 def serving(watch: Observer, listen: tuple[str, int], every_seconds: float) -> Iterator[tuple[str, int]]:
-    """Serve /metrics and /healthz for the length of the block; yields the address that was bound.
+    """Serve /metrics, /healthz and a status page for the length of the block; yields the address that was bound.
 
     Args:
         watch: Nobody else may use it meanwhile.
@@ -91,9 +126,9 @@ def serving(watch: Observer, listen: tuple[str, int], every_seconds: float) -> I
         ToolMissing: The library that writes the text is not installed.
     """
     _library()
-    page = Page(lambda: look(watch), every_seconds)
+    page = Page(lambda: _look(watch, refresh_seconds=every_seconds), every_seconds)
     try:
-        server = _Server(listen, page)
+        server = Server(listen, page)
     except OSError as error:
         raise UsageInvalid(f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}") from error
     stop = threading.Event()
@@ -109,119 +144,6 @@ def serving(watch: Observer, listen: tuple[str, int], every_seconds: float) -> I
         stop.set()
         server.shutdown()
         server.server_close()
-
-
-class Page:
-    """The text that scrapes are answered with, and whether it is kept fresh.
-
-    Args:
-        look: Makes a new text.
-        every_seconds: How often it is made.
-    """
-
-    def __init__(self, look: Callable[[], str], every_seconds: float) -> None:
-        self._look = look
-        self._every_seconds = every_seconds
-        self._text: bytes | None = None
-        self._ready = threading.Event()
-        self._alive_at = clock.monotonic_seconds()
-
-    def keep_fresh(self, stop: threading.Event) -> None:
-        """Look again and again, until told to stop."""
-        while not stop.is_set():
-            try:
-                self._text = self._look().encode()
-            except DrkeeperError as error:
-                get_logger().error("metrics not read", error=str(error), hint=error.hint)
-            except Exception:  # noqa: BLE001 - one look that went wrong must not end all later ones
-                get_logger().exception("metrics not read")
-            self._alive_at = clock.monotonic_seconds()
-            self._ready.set()
-            stop.wait(self._every_seconds)
-
-    def text(self) -> bytes | None:
-        """The newest; None where there is none yet. The very first scrape waits a little."""
-        self._ready.wait(CLIENT_SECONDS / 2)
-        return self._text
-
-    def fresh(self) -> bool:
-        """Whether looks come to an end, well or not. A vault that is away is no reason to restart the exporter."""
-        return clock.monotonic_seconds() - self._alive_at < 2 * self._every_seconds + LATE_SECONDS
-
-
-class _Server(TCPServer):
-    """Answers on a few threads; when too many wait, further ones are closed.
-
-    Not http.server's own: that one asks DNS for its name before it listens.
-    """
-
-    allow_reuse_address = True
-    request_queue_size = CONNECTIONS_MAX
-
-    def __init__(self, listen: tuple[str, int], page: Page) -> None:
-        if ":" in listen[0]:
-            self.address_family = AF_INET6
-        self.page = page
-        self._pool = ThreadPoolExecutor(HTTP_THREADS, thread_name_prefix="metrics-answer")
-        self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
-        super().__init__(listen, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Hand a connection to a thread."""
-        if not self._room.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        self._pool.submit(self._answer, request, client_address)
-
-    def _answer(self, request: socket, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except OSError:
-            pass  # the client went away
-        finally:
-            self.shutdown_request(request)
-            self._room.release()
-
-    def server_close(self) -> None:
-        """Close the socket, and let answers end."""
-        super().server_close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """GET and HEAD of three paths."""
-
-    timeout = CLIENT_SECONDS
-    server_version = "drkeeper"
-    sys_version = ""
-    server: _Server
-
-    def do_GET(self) -> None:
-        """Answer."""
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            text = self.server.page.text()
-            self._answer(*((200, text) if text is not None else (503, b"nothing was read yet\n")), CONTENT_TYPE)
-        elif path == "/healthz":
-            fresh = self.server.page.fresh()
-            self._answer(*((200, b"ok\n") if fresh else (503, b"the vault has not been looked at for too long\n")))
-        elif path == "/":
-            self._answer(200, b"drkeeper: /metrics /healthz\n")
-        else:
-            self._answer(404, b"there are /metrics and /healthz\n")
-
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
-        """Say nothing: a scrape is no event."""
-
-    def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
 
 def _tell_what_is_wrong(known: Known) -> None:

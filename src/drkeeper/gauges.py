@@ -14,6 +14,9 @@ GAUGES = {
     "vault_region_response_seconds": "How long a region took to list its recovery points.",
     "vault_region_points": "Recovery points that a region holds wholly.",
     "vault_region_lacking_points": "Recovery points that another region holds and this one does not.",
+    "vault_region_used_bytes": "Room that is taken in a region: by the vault where the policy says how much there is, "
+    "else of the file system that it lies on.",
+    "vault_region_capacity_bytes": "Room of a region; missing where it has no bound that is known.",
     "unreadable_records": "Records that are damaged in every region, of those that were looked at.",
     "objective_seconds": "What the policy promises: longest time to recover (rto), longest stretch of lost data (rpo).",
     "system_info": "Systems that the policy protects; always 1.",
@@ -32,6 +35,10 @@ GAUGES = {
     "proof_point_as_of_timestamp_seconds": "The moment that the newest recovery point proven at this level describes.",
     "vault_region_proof_point_as_of_timestamp_seconds": "The moment that the newest recovery point describes that was "
     "verified at this level in this region.",
+    "backup_due_timestamp_seconds": "When the backup after the newest one is, or was, due by the schedule.",
+    "backup_success_ratio": "Whole backups in every region, of those that were due or begun within the window; missing "
+    "where the audit log does not say.",
+    "backups_expected": "Backups that were due, or begun, within the window.",
     "system_recoverable_until_timestamp_seconds": "What was written up to this moment would survive if all "
     "systems, and the region lost_region, were lost now; its age is the exposure.",
     "system_status": "1: how the system fared in the newest recovery point; missing: it is not in it.",
@@ -54,6 +61,14 @@ GAUGES = {
     "drill_system_rto_seconds": "From a system's first step to the end of its last, in the newest drill.",
     "drill_system_rpo_seconds": "Disaster less newest recovered heartbeat of a system, in the newest drill.",
     "drill_system_rto_forecast_seconds": "What was predicted for a system's RTO, in the newest drill.",
+    "scenario_rehearsed": "1: the scenario was drilled at least once.",
+    "scenario_failed": "1: its last drill did not end well, and no later one has answered that.",
+    "scenario_drilled_timestamp_seconds": "When its last drill ended, however it ended.",
+    "scenario_due_timestamp_seconds": "When its next drill is due by the policy's interval.",
+    "scenario_retest_due_timestamp_seconds": "Until when a drill that failed must have been repeated.",
+    "scenario_recoverable": "1: by the catalog, every system that the scenario takes would come back.",
+    "scenario_objective_seconds": "What the policy promises for a scenario (rto, rpo).",
+    "scenario_rto_forecast_seconds": "How long recovering from it would take, by the catalog and earlier runs.",
     "bucket_replica_as_of_timestamp_seconds": "What was in a bucket by then is in its replica; its age is the lag.",
     "bucket_replica_behind_seconds": "How long the oldest object had waited that the newest run copied to a replica.",
     "bucket_replica_failed_objects": "Objects that the newest run did not copy to a replica.",

@@ -6,16 +6,19 @@ has no sample; 0 is never written for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import get_args
 
 from drkeeper import __version__
-from drkeeper.bucket_metrics import BucketState, bucket_samples
-from drkeeper.catalog import LEVELS, Level, Proof, Standing, standing
+from drkeeper.bucket_metrics import bucket_samples
+from drkeeper.catalog import LEVELS, Level, Standing
+from drkeeper.expectation_metrics import expectation_samples
+from drkeeper.exposures import exposures, standings_of
 from drkeeper.facts import Severity, Verdict
 from drkeeper.gauges import Sample
-from drkeeper.objectives import Outcome, Promise, judge_drill, outcome_of
+from drkeeper.known import Known, LeaseState, PointSeen, backups_of
+from drkeeper.objectives import Outcome, judge_drill, outcome_of
+from drkeeper.outlook import Outlook
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import DrillRecord, Forecast
 
@@ -24,67 +27,10 @@ RECOVERED: tuple[Outcome, ...] = ("recovered", "fell back", "objective missed", 
 """How a drill ends in which everything came back and was verified."""
 
 
-@dataclass(frozen=True)
-class RegionState:
-    """What one region answered.
-
-    Attributes:
-        point_ids: Points that it holds.
-        answered_seconds: How long it took; None where it did not.
-        why: It is not up.
-    """
-
-    name: str
-    primary: bool
-    up: bool
-    point_ids: frozenset[str] = frozenset()
-    answered_seconds: float | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class LeaseState:
-    """Whether a lease is held; `since` is None where its record cannot be read."""
-
-    name: str
-    held: bool
-    since: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Known:
-    """All that was read, for one policy.
-
-    Attributes:
-        systems: Name -> kind, of the policy.
-        readable: Whether the catalog could be read; if not, `why`, and what follows is empty.
-        points: Of this policy, oldest first.
-        proofs: By point, oldest first; those that `catalog.standing` needs.
-        drills: Of this policy, oldest first; the newest ones.
-        drill_count: Of all.
-        unreadable: Records that are damaged, by what they are.
-        buckets: Of the policy's systems of kind objects.
-    """
-
-    policy: str
-    systems: Mapping[str, str]
-    objectives: Promise
-    regions: Sequence[RegionState]
-    readable: bool
-    why: str = ""
-    points: Sequence[RecoveryPoint] = ()
-    proofs: Mapping[str, Sequence[Proof]] = field(default_factory=dict)
-    drills: Sequence[DrillRecord] = ()
-    drill_count: int = 0
-    leases: Sequence[LeaseState] = ()
-    unreadable: Mapping[str, int] = field(default_factory=dict)
-    buckets: Sequence[BucketState] = ()
-
-
-def samples(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
+def samples(known: Known, now: datetime, took_seconds: float, outlooks: Sequence[Outlook] = ()) -> Iterator[Sample]:
     """Every sample, with the policy's name as a label of each but `build_info`."""
     yield Sample("build_info", 1, {"version": __version__})
-    for sample in _all(known, now, took_seconds):
+    for sample in (*_all(known, now, took_seconds), *_expected(known, now, outlooks)):
         yield Sample(sample.name, sample.value, {"policy": known.policy, **sample.labels})
 
 
@@ -98,7 +44,7 @@ def _all(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
         return
     yield from (Sample("unreadable_records", count, {"record": name}) for name, count in known.unreadable.items())
     yield from _leases(known.leases)
-    standings = {point.point_id: standing(known.proofs.get(point.point_id, ())) for point in known.points}
+    standings = standings_of(known)
     yield from _points(known.points, standings)
     yield from _newest_point(known, standings)
     yield from _proofs(known, standings)
@@ -108,6 +54,11 @@ def _all(known: Known, now: datetime, took_seconds: float) -> Iterator[Sample]:
     yield from _drills(known.drills)
     for bucket in known.buckets:
         yield from bucket_samples(bucket)
+
+
+def _expected(known: Known, now: datetime, outlooks: Sequence[Outlook]) -> Iterator[Sample]:
+    if known.readable:
+        yield from expectation_samples(known, now, outlooks)
 
 
 def _policy(known: Known) -> Iterator[Sample]:
@@ -125,9 +76,16 @@ def _regions(known: Known) -> Iterator[Sample]:
         yield Sample("vault_region_up", region.up, labels)
         if region.up and region.answered_seconds is not None:
             yield Sample("vault_region_response_seconds", region.answered_seconds, labels)
+        yield from _room(region.used_bytes, region.capacity_bytes, labels)
         if region.up and known.readable:
             yield Sample("vault_region_points", len(ours & region.point_ids), labels)
             yield Sample("vault_region_lacking_points", len(there - region.point_ids), labels)
+
+
+def _room(used: int | None, capacity: int | None, labels: Mapping[str, str]) -> Iterator[Sample]:
+    for name, count in (("used", used), ("capacity", capacity)):
+        if count is not None:
+            yield Sample(f"vault_region_{name}_bytes", count, labels)
 
 
 def _leases(leases: Sequence[LeaseState]) -> Iterator[Sample]:
@@ -137,7 +95,7 @@ def _leases(leases: Sequence[LeaseState]) -> Iterator[Sample]:
             yield Sample("lease_acquired_timestamp_seconds", lease.since.timestamp(), {"lease": lease.name})
 
 
-def _points(points: Sequence[RecoveryPoint], standings: Mapping[str, Standing]) -> Iterator[Sample]:
+def _points(points: Sequence[PointSeen], standings: Mapping[str, Standing]) -> Iterator[Sample]:
     for purpose in ("backup", "undo"):
         for state in ("complete", "partial"):
             count = sum(point.purpose == purpose and point.partial == (state == "partial") for point in points)
@@ -146,10 +104,9 @@ def _points(points: Sequence[RecoveryPoint], standings: Mapping[str, Standing]) 
 
 
 def _newest_point(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]:
-    backups = _backups(known.points)
-    if not backups:
+    newest = known.newest
+    if newest is None:
         return
-    newest = backups[-1]
     yield Sample("newest_point_created_timestamp_seconds", newest.created_at.timestamp())
     yield Sample("newest_point_as_of_timestamp_seconds", newest.as_of.timestamp())
     yield Sample("newest_point_size_bytes", newest.size_bytes)
@@ -184,7 +141,7 @@ def _systems(systems: Mapping[str, str], newest: RecoveryPoint) -> Iterator[Samp
 
 
 def _proofs(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]:
-    backups = _backups(known.points)
+    backups = backups_of(known.points)
     for reached, level in enumerate(LEVELS):
         given = [
             proof.at
@@ -205,7 +162,7 @@ def _proofs_by_region(known: Known, standings: Mapping[str, Standing]) -> Iterat
         for reached, level in enumerate(LEVELS):
             moments = [
                 point.as_of
-                for point in _backups(known.points)
+                for point in backups_of(known.points)
                 if _reaches(standings[point.point_id], level)
                 and any(
                     proof.verdicts.get(region.name) == "passed" and LEVELS.index(proof.level) >= reached
@@ -218,19 +175,9 @@ def _proofs_by_region(known: Known, standings: Mapping[str, Standing]) -> Iterat
 
 
 def _exposure(known: Known, standings: Mapping[str, Standing]) -> Iterator[Sample]:
-    """Per system and lost region (""; each region) the newest point that would bring it back.
-
-    A point in which a verification found something wrong counts for nothing until that is answered.
-    """
-    sound = [point for point in _backups(known.points) if standings[point.point_id].failed is None]
-    for lost in ("", *(region.name for region in known.regions)):
-        left = {point_id for region in known.regions if region.name != lost for point_id in region.point_ids}
-        for name, kind in known.systems.items():
-            records = [point.system(name) for point in sound if point.point_id in left]
-            moments = [record.as_of for record in records if record and record.status == "complete" and record.as_of]
-            if moments:
-                labels = {"system": name, "kind": kind, "lost_region": lost}
-                yield Sample("system_recoverable_until_timestamp_seconds", max(moments).timestamp(), labels)
+    for each in exposures(known, standings):
+        labels = {"system": each.system, "kind": each.kind, "lost_region": each.lost_region}
+        yield Sample("system_recoverable_until_timestamp_seconds", each.until.timestamp(), labels)
 
 
 def _drills(drills: Sequence[DrillRecord]) -> Iterator[Sample]:
@@ -278,11 +225,6 @@ def _forecast(name: str, forecast: Forecast | None, labels: Mapping[str, str] | 
     if forecast is not None:
         yield Sample(name, forecast.p50_seconds, {**(labels or {}), "percentile": "50"})
         yield Sample(name, forecast.p90_seconds, {**(labels or {}), "percentile": "90"})
-
-
-def _backups(points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
-    """Oldest first; undo points are no backups."""
-    return sorted((point for point in points if point.purpose == "backup"), key=lambda point: point.created_at)
 
 
 def _reaches(found: Standing, level: Level) -> bool:

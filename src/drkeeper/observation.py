@@ -5,17 +5,21 @@ Nothing here fails because a region or a record does: what could not be read is 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
-from typing import Generic, TypeVar, get_args
+from typing import TypeVar, get_args
 
 from drkeeper import clock
+from drkeeper._observation.records import READ_THREADS, Records
+from drkeeper._observation.room import Room
+from drkeeper._observation.runs import Runs
 from drkeeper.bucket_metrics import BucketState
-from drkeeper.catalog import LEVELS, Proof
-from drkeeper.errors import DrkeeperError, FrameMissing, RecordCorrupt
+from drkeeper.catalog import LEVELS, Proof, standing
+from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Facts
+from drkeeper.known import Expected, Known, LeaseState, RegionState, SlimPoint, backups_of
 from drkeeper.lease import latest
-from drkeeper.metrics import RECOVERED, Known, LeaseState, RegionState
-from drkeeper.objectives import Promise, outcome_of
+from drkeeper.objectives import Promise
 from drkeeper.recovery_point import Record, RecoveryPoint
 from drkeeper.replication.proof_records import BucketLevel, BucketProof
 from drkeeper.replication.records import ReplicationRecord
@@ -24,9 +28,8 @@ from drkeeper.vault.layout import BUCKET_PROOFS, DRILLS, HEADER, LEASES, POINTS,
 from drkeeper.vault.store import Store
 from drkeeper.vault.vault import Vault
 
-READ_THREADS = 4
-DRILLS_READ = 20
-"""How far back a drill that recovered is looked for."""
+DRILLS_READ = 50
+"""How far back deadlines, and the runs that forecasts learn from, are looked for."""
 
 NAMES: tuple[str, ...] = LEVELS
 BUCKETS = "objects"
@@ -45,52 +48,74 @@ class Observer:
         systems: Name -> kind.
         objectives: What is promised.
         regions: Stores by name, the primary first; best with short time-outs.
+        expected: What the policy expects besides.
     """
 
     def __init__(
-        self, policy: str, systems: Mapping[str, str], objectives: Promise, regions: Mapping[str, Store]
+        self,
+        policy: str,
+        systems: Mapping[str, str],
+        objectives: Promise,
+        regions: Mapping[str, Store],
+        expected: Expected | None = None,
     ) -> None:
         self._policy = policy
         self._systems = dict(systems)
         self._objectives = objectives
         self._regions = dict(regions)
-        self._points: _Records[RecoveryPoint] = _Records(RecoveryPoint, _without_facts)
-        self._proofs: _Records[Proof] = _Records(Proof)
-        self._drills: _Records[DrillRecord] = _Records(DrillRecord)
-        self._copies: _Records[ReplicationRecord] = _Records(ReplicationRecord)
-        self._bucket_proofs: _Records[BucketProof] = _Records(BucketProof)
+        self._expected = expected or Expected()
+        self._points: Records[RecoveryPoint, SlimPoint] = Records(RecoveryPoint, SlimPoint.of)
+        self._whole: Records[RecoveryPoint, RecoveryPoint] = Records(RecoveryPoint, _without_facts)
+        self._proofs: Records[Proof, Proof] = Records(Proof, _as_it_is)
+        self._drills: Records[DrillRecord, DrillRecord] = Records(DrillRecord, _as_it_is)
+        self._copies: Records[ReplicationRecord, ReplicationRecord] = Records(ReplicationRecord, _as_it_is)
+        self._bucket_proofs: Records[BucketProof, BucketProof] = Records(BucketProof, _as_it_is)
+        self._runs = Runs()
+        self._room = Room(self._regions, self._expected.capacity_bytes)
 
     def observe(self, now: datetime) -> Known:
         """Ask every region, and read what is new."""
-        states = _ask(self._regions)
+        states = _ask(self._regions, self._room)
         up = {state.name: self._regions[state.name] for state in states if state.up}
         if not up:
-            return self._unreadable(states, "no region of the vault answers")
+            return self._known(states, "no region of the vault answers")
         try:
             return self._read(states, Vault.open(up), now)
         except DrkeeperError as error:  # regions went away since they were asked, or are not of one vault
-            return self._unreadable(states, str(error))
+            return self._known(states, str(error))
 
-    def _unreadable(self, states: Sequence[RegionState], why: str) -> Known:
-        return Known(self._policy, self._systems, self._objectives, states, readable=False, why=why)
-
-    def _read(self, states: Sequence[RegionState], vault: Vault, now: datetime) -> Known:
-        point_keys = vault.record_keys(POINTS)
-        points = [point for point in self._points.all(vault, point_keys) if point.policy == self._policy]
-        proof_keys = vault.record_keys(PROOFS)
-        proofs = {point.point_id: self._proofs_of(vault, point.point_id, proof_keys) for point in points}
-        drill_keys = vault.record_keys(DRILLS)
-        drills = self._newest_drills(vault, drill_keys)
-        primary = self._regions[states[0].name] if states[0].up else None
-        for records, keys in ((self._points, point_keys), (self._proofs, proof_keys), (self._drills, drill_keys)):
-            records.forget_all_but(keys)
+    def _known(self, states: Sequence[RegionState], why: str = "") -> Known:
+        """Without what is read of the catalog."""
         return Known(
             self._policy,
             self._systems,
             self._objectives,
             states,
-            readable=True,
+            readable=not why,
+            why=why,
+            expected=self._expected,
+        )
+
+    def _read(self, states: Sequence[RegionState], vault: Vault, now: datetime) -> Known:
+        point_keys = vault.record_keys(POINTS)
+        points = [point for point in self._points.all(vault, point_keys) if point.policy == self._policy]
+        proof_keys = vault.record_keys(PROOFS)
+        proofs = self._proofs_of(vault, points, proof_keys)
+        drill_keys = vault.record_keys(DRILLS)
+        drills = self._newest_drills(vault, drill_keys)
+        newest, newest_whole = self._newest(vault, points, proofs, point_keys)
+        primary = self._regions[states[0].name] if states[0].up else None
+        for forget, keys in (
+            (self._points.forget_all_but, point_keys),
+            (self._proofs.forget_all_but, proof_keys),
+            (self._drills.forget_all_but, drill_keys),
+        ):
+            forget(keys)
+        return replace(
+            self._known(states),
             points=points,
+            newest=newest,
+            newest_whole=newest_whole,
             proofs=proofs,
             drills=drills,
             drill_count=len(drill_keys),
@@ -101,22 +126,44 @@ class Observer:
                 "drill": len(self._drills.damaged),
             },
             buckets=self._buckets(vault) if BUCKETS in self._systems.values() else (),
+            backups=self._runs.look(vault, self._policy, now),
         )
 
-    def _proofs_of(self, vault: Vault, point_id: str, keys: Iterable[str]) -> tuple[Proof, ...]:
-        own = [key for key in keys if key.startswith(f"{PROOFS}{point_id}/")]
-        return needed_proofs(own, lambda key: self._proofs.one(vault, key))
+    def _newest(
+        self,
+        vault: Vault,
+        points: Sequence[SlimPoint],
+        proofs: Mapping[str, Sequence[Proof]],
+        keys: Sequence[str],
+    ) -> tuple[RecoveryPoint | None, RecoveryPoint | None]:
+        """The whole record of the newest backup, and of the newest that a restore would take."""
+        backups = backups_of(points)
+        sound = (
+            each for each in reversed(backups) if not each.partial and standing(proofs[each.point_id]).failed is None
+        )
+        wanted = [*(each.point_id for each in backups[-1:]), *(each.point_id for each in [next(sound, None)] if each)]
+        by_id = {point_id_of(key): key for key in keys}
+        self._whole.forget_all_but(by_id[point_id] for point_id in wanted)
+        found = [self._whole.one(vault, by_id[point_id]) for point_id in wanted]
+        return (found[0] if found else None), (found[1] if len(found) > 1 else None)
+
+    def _proofs_of(
+        self, vault: Vault, points: Sequence[SlimPoint], keys: Iterable[str]
+    ) -> dict[str, tuple[Proof, ...]]:
+        own: dict[str, list[str]] = {}
+        for key in keys:
+            own.setdefault(key.removeprefix(PROOFS).partition("/")[0], []).append(key)
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="observe") as pool:
+            found = pool.map(
+                lambda point: needed_proofs(own.get(point.point_id, ()), lambda key: self._proofs.one(vault, key)),
+                points,
+            )
+            return {point.point_id: proofs for point, proofs in zip(points, found, strict=True)}
 
     def _newest_drills(self, vault: Vault, keys: Sequence[str]) -> list[DrillRecord]:
-        """Back to the newest in which everything came back; oldest first."""
-        found: list[DrillRecord] = []
-        for key in reversed(keys[-DRILLS_READ:]):
-            record = self._drills.one(vault, key)
-            if record is not None and record.policy == self._policy:
-                found.append(record)
-                if outcome_of(record) in RECOVERED:
-                    break
-        return found[::-1]
+        """As far back as forecasts and deadlines look; oldest first."""
+        found = self._drills.all(vault, keys[-DRILLS_READ:])
+        return [record for record in found if record.policy == self._policy]
 
     def _buckets(self, vault: Vault) -> list[BucketState]:
         copy_keys = vault.record_keys(REPLICATIONS)
@@ -172,50 +219,14 @@ def needed_proofs(keys: Iterable[str], read: Callable[[str], Proof | None]) -> t
     return tuple(reversed(found))
 
 
-class _Records(Generic[R]):
-    """Records of one kind that were read, by key, and those that are damaged."""
-
-    def __init__(self, model: type[R], slim: Callable[[R], R] = lambda record: record) -> None:
-        self._model = model
-        self._slim = slim
-        self._known: dict[str, R] = {}
-        self.damaged: set[str] = set()
-
-    def all(self, vault: Vault, keys: Sequence[str]) -> list[R]:
-        """All that can be read, in the order of the keys; new ones are fetched side by side."""
-        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="observe") as pool:
-            return [record for record in pool.map(lambda key: self.one(vault, key), keys) if record is not None]
-
-    def one(self, vault: Vault, key: str) -> R | None:
-        """None where it is damaged, or was removed since it was listed."""
-        if key in self._known:
-            return self._known[key]
-        try:
-            record = self._slim(vault.read_record(key, self._model))
-        except FrameMissing:
-            return None
-        except RecordCorrupt:
-            self.damaged.add(key)  # tried again next time: it may be mended
-            return None
-        self.damaged.discard(key)
-        self._known[key] = record
-        return record
-
-    def forget_all_but(self, keys: Iterable[str]) -> None:
-        """Drop what is no longer listed."""
-        listed = set(keys)
-        self._known = {key: record for key, record in self._known.items() if key in listed}
-        self.damaged &= listed
-
-
-def _ask(regions: Mapping[str, Store]) -> list[RegionState]:
+def _ask(regions: Mapping[str, Store], room: Room) -> list[RegionState]:
     """All regions side by side, so that dead ones cost the longest time-out once."""
     with ThreadPoolExecutor(len(regions), thread_name_prefix="region") as pool:
         primary = next(iter(regions))
-        return list(pool.map(lambda name: _ask_one(name, regions[name], primary=name == primary), regions))
+        return list(pool.map(lambda name: _ask_one(name, regions[name], room, primary=name == primary), regions))
 
 
-def _ask_one(name: str, store: Store, *, primary: bool) -> RegionState:
+def _ask_one(name: str, store: Store, room: Room, *, primary: bool) -> RegionState:
     started = clock.monotonic_seconds()
     try:
         if store.head(HEADER) is None:
@@ -223,8 +234,10 @@ def _ask_one(name: str, store: Store, *, primary: bool) -> RegionState:
         ids = frozenset(point_id_of(entry.key) for entry in store.list(POINTS))
     except DrkeeperError as error:
         return RegionState(name, primary, up=False, why=str(error))
+    answered = round(clock.monotonic_seconds() - started, 3)
+    used, capacity = room.look(name)
     return RegionState(
-        name, primary, up=True, point_ids=ids, answered_seconds=round(clock.monotonic_seconds() - started, 3)
+        name, primary, up=True, point_ids=ids, answered_seconds=answered, used_bytes=used, capacity_bytes=capacity
     )
 
 
@@ -240,6 +253,10 @@ def _level_of(key: str) -> int:
     """`proofs/<point>/<time>-<level>-<random>.json`; a level of a newer drkeeper counts as above all."""
     level = key.rpartition("/")[2].split("-")[1]
     return NAMES.index(level) if level in NAMES else len(NAMES)
+
+
+def _as_it_is(record: R) -> R:
+    return record
 
 
 def _without_facts(point: RecoveryPoint) -> RecoveryPoint:

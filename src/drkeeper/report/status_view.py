@@ -99,6 +99,7 @@ class ScenarioLine:
     stretches: tuple[StretchLine, ...]
     more: int
     ways: tuple[WayLine, ...]
+    stuck: tuple[str, ...]
     why_not: str
 
 

@@ -1,0 +1,1 @@
+"""The parts of `status`: lines of its tables, and what needs attention."""
