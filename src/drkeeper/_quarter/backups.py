@@ -60,9 +60,10 @@ def summarise_backups(
 ) -> BackupSummary:
     """What came of the backups of a quarter.
 
-    A backup belongs to the last time that it was due at; any of them that is whole makes that time good.
+    A backup belongs to the last time that it was due at; any of them that is whole makes that time good. Times from
+    before anything is known of the vault do not count.
     """
-    known_since = min((each.at for each in tried), default=None)
+    known_since = min([each.at for each in tried] + [run.began_at for run in sources.runs], default=None)
     since = max(began_at, known_since) if known_since else None
     slots = _slots(sources.due, tried, ends_at=ends_at, until=until, since=since or until)
     within = [each for each in tried if began_at <= each.at < min(ends_at, until)]

@@ -39,6 +39,11 @@ def restore_ids(context: click.Context, incomplete: str) -> list[Any]:
     return _within_patience(context, incomplete, read)
 
 
+def finding_ids(context: click.Context, incomplete: str) -> list[Any]:
+    """Findings that are not closed, with what they are about."""
+    return _within_patience(context, incomplete, _open_findings)
+
+
 def audit_runs(context: click.Context, incomplete: str) -> list[Any]:
     """Runs of the newest links of the audit log."""
     return _within_patience(context, incomplete, _newest_runs)
@@ -57,6 +62,13 @@ def _newest_runs(vault: "Vault") -> list[tuple[str, str]]:
 
     newest = audit.links(vault, clock.now() - NEWEST)
     return [(run, links[0].command) for run, links in reversed(audit.runs(newest).items())]
+
+
+def _open_findings(vault: "Vault") -> list[tuple[str, str]]:
+    from drkeeper import clock, findings
+
+    found = findings.list_findings(vault, clock.now())
+    return [(each.finding_id, each.subject) for each in found if each.state != "closed"]
 
 
 def _within_patience(

@@ -1,0 +1,124 @@
+"""`drkeeper report`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from drkeeper.cli.settings import Settings, pass_settings
+from drkeeper.errors import DrkeeperError, UsageInvalid
+
+if TYPE_CHECKING:
+    from drkeeper.report.quarter_record import QuarterRecord
+
+Form = Literal["html", "pdf", "md", "json"]
+FORMS: tuple[Form, ...] = ("html", "pdf", "md", "json")
+
+
+def complete_quarter(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """This quarter and the four before it."""
+    from drkeeper import clock
+    from drkeeper.quarter import Quarter
+
+    quarters = [Quarter.of(clock.now())]
+    while len(quarters) <= 4:  # noqa: PLR2004 - a year back
+        quarters.append(quarters[-1].previous)
+    return [quarter.name for quarter in quarters if quarter.name.startswith(incomplete.upper())]
+
+
+@click.command("report")
+@click.option(
+    "--quarter", metavar="2026Q4", shell_complete=complete_quarter, help="Which one; left out, the one that runs."
+)
+@click.option(
+    "-o",
+    "--output",
+    "forms",
+    type=click.Choice(FORMS),
+    multiple=True,
+    help="In which form; may be given several times with --out. Left out: md, or with --out all of them.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write files there, named after policy and quarter; left out: to stdout.",
+)
+@click.option("--keep", is_flag=True, help="Keep the record in the vault: the next quarter's report names its digest.")
+@pass_settings
+def command(settings: Settings, *, quarter: str | None, forms: tuple[Form, ...], out: Path | None, keep: bool) -> None:
+    r"""Report on a quarter: backups made against due, exposure, drills, proofs, findings, and where evidence stands.
+
+    It is made from what lies in the vault; no system is asked. A quarter that is not over is told as far as it goes.
+    What is not known is said to be unknown, and nothing is claimed that was not done.
+
+    \b
+    Examples:
+      drkeeper report
+      drkeeper report --quarter 2026Q4 --out reports --keep
+      drkeeper report --quarter 2026Q4 -o pdf --out reports
+      drkeeper report -o json | jq .backups.rate
+    """
+    from drkeeper import clock, quarterly
+    from drkeeper.quarter import Quarter
+
+    now = clock.now()
+    wanted = Quarter.parse(quarter) if quarter else Quarter.of(now)
+    chosen = forms or (FORMS if out else ("md",))
+    if out is None and len(chosen) > 1:
+        raise UsageInvalid("several forms need a folder", hint="name one with --out")
+    policy = settings.load_policy()
+    settings.quiet_logging()
+    record = quarterly.report(policy, wanted, now, keep=keep)
+    if out is None:
+        _print(rendered(record, chosen[0]), chosen[0])
+        return
+    for file in write_reports(record, out, chosen):
+        click.echo(f"report: {file}")
+
+
+def write_reports(record: "QuarterRecord", folder: Path, forms: tuple[Form, ...]) -> list[Path]:
+    """Write the record in these forms, named after policy and quarter."""
+    from drkeeper.report.quarter_view import file_stem
+
+    files = []
+    for form in forms:
+        file = folder / f"{file_stem(record)}.{form}"
+        content = rendered(record, form)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        except OSError as error:
+            raise DrkeeperError(f"the report cannot be written to {file}: {error.strerror}") from error
+        files.append(file)
+    return files
+
+
+def rendered(record: "QuarterRecord", form: Form) -> bytes:
+    """The record in one form."""
+    match form:
+        case "html":
+            from drkeeper.report.quarter_html import render_html
+
+            return render_html(record).encode()
+        case "md":
+            from drkeeper.report.quarter_markdown import render_markdown
+
+            return render_markdown(record).encode()
+        case "pdf":
+            from drkeeper.report.pdf import render_pdf
+
+            return render_pdf(record)
+        case "json":
+            from drkeeper.report.quarter_view import quarter_bytes
+
+            return quarter_bytes(record) + b"\n"
+
+
+def _print(content: bytes, form: Form) -> None:
+    import sys
+
+    if form == "pdf" and sys.stdout.isatty():
+        raise UsageInvalid("a PDF is not for a terminal", hint="name a folder with --out, or send it to a file")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
