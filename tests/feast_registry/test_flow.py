@@ -85,7 +85,7 @@ def test_a_registry_that_was_damaged_is_restored_and_a_drill_proves_it(cli):
     assert "~ feature view churn: field other removed" in cli.run("plan", good, "--overwrite", "--diff")
     cli.run("restore", good, "--overwrite", "--yes")
     assert cli.file.read_bytes() == whole
-    record = json.loads(cli.run("drill", good, "-o", "json"))
+    record = json.loads(cli.run("drill", "run", good, "--scenario", "registry-corrupted", "-o", "json"))
     assert record["error"] == ""
     assert record["rpo_seconds"] is not None, "the heartbeat beside the registry was not restored"
     assert {check["verdict"] for check in record["checks"]} == {"passed"}

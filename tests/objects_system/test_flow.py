@@ -228,7 +228,7 @@ def test_the_runbook_of_a_point_brings_a_model_back_with_stock_tools(operator, r
 
 def drill(operator, code=0):
     reports = operator.folder / "reports"
-    operator.run("drill", "--report-dir", str(reports), code=code)
+    operator.run("drill", "run", "--scenario", "bucket-emptied", "--report-dir", str(reports), code=code)
     return json.loads(max(reports.glob("*.json"), key=os.path.getmtime).read_text())
 
 
@@ -245,6 +245,7 @@ def test_a_drill_restores_from_the_replica_alone_and_measures(operator, regions)
         assert production.seen == []
         assert {method for method, _ in far.seen} <= {"GET", "HEAD"}
     assert record["error"] == ""
+    assert any("drkeeper failover test" in line for line in record["not_tested"])
     assert {check["verdict"] for check in record["checks"]} == {"passed"}
     assert {check["subject"] for check in record["checks"]} >= {
         "artifacts.objects", "artifacts.digest", "artifacts.listing", "artifacts.bytes", "artifacts.contents", "artifacts.details",

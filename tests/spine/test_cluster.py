@@ -278,9 +278,9 @@ def test_a_remote_that_is_away_costs_no_point_and_gets_its_commit_later(site):
 # --- drills ------------------------------------------------------------------------------------------------
 
 
-def drill(site, *, environment=None, code=0):
+def drill(site, *words, environment=None, code=0):
     reports = site.folder / "reports"
-    site.run("drill", "--report-dir", str(reports), environment=environment, code=code)
+    site.run("drill", "run", *words, "--report-dir", str(reports), environment=environment, code=code)
     return json.loads(max(reports.glob("*.json"), key=lambda file: file.stat().st_mtime).read_text())
 
 
@@ -297,11 +297,12 @@ def version_of(plane):
     return plane.request("GET", "/api/v1/namespaces/shop/configmaps")["metadata"]["resourceVersion"]
 
 
-def test_a_drill_restores_into_a_control_plane_of_its_own(site):
+def test_a_deleted_namespace_comes_back_in_a_control_plane_of_its_own(site):
     site.run("beat")
     site.run("backup")
-    record = drill(site)
+    record = drill(site, "--scenario", "namespace-deleted")
     assert record["error"] == ""
+    assert [each["name"] for each in record["systems"]] == ["cluster"]
     assert {check["verdict"] for check in record["checks"]} <= {"passed", "not checked"}
     assert any(check["subject"].startswith("cluster.") for check in record["checks"])
     assert 0 < system(record, "cluster")["rpo_seconds"] < 600

@@ -10,10 +10,12 @@ from types import FunctionType
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from drkeeper.drill_wiring import drill_request
+from drkeeper.drill_wiring import drill_request, exercise_of
 from drkeeper.errors import Refused
 from drkeeper.policy import load_policy
+from drkeeper.scenarios import BUILT_IN
 from drkeeper.systems import kind_names, load_kind
+from drkeeper.wiring import loss
 from vault_examples import make_point
 
 # Each word that leads to the protected servers says so.
@@ -53,6 +55,10 @@ vault:
   regions:
     here: {url: %(folder)s/vault}
 %(more)s
+"""
+ENCRYPTED = """\
+  encryption: {recipients: [%s]}
+scenarios: {key-lost: {identity: "${env:IDENTITY}"}}
 """
 SECRET = "production-secret"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -112,6 +118,16 @@ def test_a_drill_is_given_nothing_that_leads_to_a_database_or_cache(tmp_path):
     assert set(request.fallbacks) == {"cluster"}
     assert leads_to_production(dataclasses.replace(request, fallbacks={})) == []
     assert request.carried["cluster"]["secrets"] is not None  # the key of what is restored is how, not where
+
+
+@pytest.mark.parametrize("scenario", sorted(set(BUILT_IN) - {"registry-corrupted"}))  # no registry in this policy
+def test_no_scenario_gives_a_drill_more_than_it_takes_away(tmp_path, scenario):
+    policy = policy_of_everything(tmp_path, ENCRYPTED % RECIPIENT)
+    lost, own = loss(policy, scenario)
+    request = drill_request(policy, make_point(policy="everything"), exercise=exercise_of(policy, lost, own), own=own)
+    assert leads_to_production(dataclasses.replace(request, fallbacks={})) == []
+    assert set(request.carried) == set(lost.systems)
+    assert set(request.fallbacks) <= set(lost.systems)
 
 
 def test_with_a_scratch_cluster_a_drill_is_given_nothing_that_leads_to_production_at_all(tmp_path):
