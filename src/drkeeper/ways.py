@@ -214,7 +214,7 @@ def misses(way: Way, promise: Promise) -> tuple[str, ...]:
 def _why_chosen(best: Way, others: Sequence[Way], seen: Seen) -> str:
     missed = misses(best, seen.promise)
     promised = seen.promise.rto_seconds is not None or seen.promise.rpo_seconds is not None
-    kept = f"misses {' and '.join(missed)}" if missed else "keeps what is promised" if promised else ""
+    kept = f"misses {' and '.join(missed)}" if missed else "all that is promised is kept" if promised else ""
     if not others:
         return "; ".join(filter(None, ("the only way", kept)))
     first = min(others, key=lambda way: _rank(way, seen.promise))
@@ -223,10 +223,9 @@ def _why_chosen(best: Way, others: Sequence[Way], seen: Seen) -> str:
 
 def _better(best: Way, other: Way, promise: Promise) -> str:
     """In what the best way is better than the second best."""
-    if len(misses(best, promise)) < len(misses(other, promise)):
-        return (
-            f"the only one that keeps {' and '.join(sorted(set(misses(other, promise)) - set(misses(best, promise))))}"
-        )
+    missed = [each for each in misses(other, promise) if each not in misses(best, promise)]
+    if missed:
+        return f"unlike the next best, keeps {' and '.join(missed)}"
     if promise.prefer == "less time" and _seconds(best) < _seconds(other):
         return "the quickest, and time counts more"
     if _loss(best) + NOTHING_LOST_SECONDS <= _loss(other):
