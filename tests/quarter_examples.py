@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from drkeeper.facts import Check
-from drkeeper.quarter import ProofSeen, Promised, Quarter, Run, Sources, build_quarter
+from drkeeper.quarter import Promised, ProofSeen, Quarter, Run, Sources, build_quarter
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
 from drkeeper.report.finding import Finding
 from drkeeper.report.quarter_record import AuditPart, QuarterRecord

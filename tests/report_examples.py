@@ -4,7 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 from drkeeper.facts import Check
 from drkeeper.heartbeat import Heartbeat
-from drkeeper.report.record import DrillRecord, Forecast, Objectives, PointSummary, StepRecord, SystemOutcome
+from drkeeper.report.finding import Finding
+from drkeeper.report.record import (
+    DrillRecord,
+    FellBack,
+    Forecast,
+    Objectives,
+    Phase,
+    PointSummary,
+    StepRecord,
+    SystemOutcome,
+    Trend,
+)
 
 DISASTER = datetime(2026, 11, 23, 2, 15, 0, tzinfo=UTC)
 TABLES = ("experiments", "runs", "metrics", "latest_metrics", "params", "tags", "registered_models", "model_versions")
@@ -170,6 +181,42 @@ def long() -> DrillRecord:
     )  # fmt: skip
 
 
+def rehearsal(**changes) -> DrillRecord:
+    """A drill of a scenario, with all that such a record says."""
+    earlier = tuple(
+        Trend(drill_id=f"{n}c41d09ab2e{n}", started_at=at(-86400 * 30 * (5 - n)), scenario="region-lost", outcome=outcome, rto_seconds=rto,
+              rto_forecast=Forecast(p50_seconds=p50, p90_seconds=p90, basis=basis), rpo_seconds=181.0)
+        for n, (outcome, rto, p50, p90, basis) in enumerate([
+            ("recovered", 61.3, 90, 180, "no history"), ("verification failed", 55.0, 60, 104, "1 earlier run"),
+            ("recovered", 47.2, 52, 75, "2 earlier runs"), ("recovered", 44.0, 45, 61, "3 earlier runs"),
+        ])
+    )  # fmt: skip
+    findings = (
+        Finding(finding_id="3ac9f01b77", subject="feast-online: restored data", severity="warning", detail="1 of 40 statements failed: feast-online.db0.keys: expected 499800 to 500000, found 498112",
+                remedy="write fewer keys while it is frozen", state="open", opened_at=at(-86400 * 31), seen_at=at(49), seen=2, source="drill 7c41d09ab2e5", owner="R. Okafor", due_at=at(-86400)),
+        Finding(finding_id="77e2c0a9d1", subject="scenario region-lost: RTO", severity="error", detail="1 min 4 s against 1 min", remedy="", state="closed", opened_at=at(-86400 * 60),
+                seen_at=at(-86400 * 60), source="drill 1c41d09ab2e1", owner="I. Marthaler", due_at=at(-86400 * 30), closed_at=at(49), closed_by="drill 7c41d09ab2e5", why="drill 7c41d09ab2e5 saw it as it should be"),
+    )  # fmt: skip
+    seconds = (None, None, 1.9, 34.8, 6.5, None)
+    phases = tuple(
+        Phase(name=name, seconds=took, note="" if took else "a drill begins with the restore")
+        for name, took in zip(("detect", "decide", "provision", "restore", "verify", "serve"), seconds, strict=True)
+    )
+    point = good().point.model_copy(
+        update={
+            "recipients": ("age1qy0gsgtfxzx6m3jwmf0ylq7wvnmx5tzn2s0fh9jwkz8gk2sjqd4q5t0a7e",),
+            "locked_until": at(86400 * 30),
+        }
+    )
+    fields = {
+        "scenario": "A region is lost, with every server in it.", "scenario_name": "region-lost", "seed": 90412, "plan_digest": "b7c1" * 16, "lead": "I. Marthaler",
+        "observers": ("K. Adeyemi", "an auditor"), "environment": "backup-01, 8 cores, Linux 6.8, x86_64", "assumptions": ("The second region of the vault answers.", "A key that opens the vault is at hand."),
+        "expected": "Every system is back and usable from region eu-north within the RTO.", "phases": phases, "trend": earlier, "findings": findings, "point": point,
+        "next_due_at": at(86400 * 92), "audit_head": "1042 6f0c5b0e9f1d4c3b", "fell_back": (FellBack(point_id="f0e1d2c3b4a5", reason="frame 0c5e does not hash to its name."),),
+    }  # fmt: skip
+    return good(**{**fields, **changes})
+
+
 HOSTILE = '<img src=x onerror="alert(1)">|`</code><script>alert(2)</script>'
 
 
@@ -188,5 +235,5 @@ def hostile() -> DrillRecord:
 
 EXAMPLES = {
     "good": good, "missed": missed, "failed-verification": failed_verification, "failed-restore": failed_restore,
-    "long": long, "hostile": hostile,
+    "long": long, "hostile": hostile, "rehearsal": rehearsal,
 }  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drkeeper.objectives import judge_drill, outcome_of
+from drkeeper.report.blocks import Tone
 from drkeeper.report.quarter_record import QuarterRecord
 from drkeeper.report.record import DrillRecord
 
@@ -27,6 +28,12 @@ ASKS: dict[str, tuple[str, str]] = {
         "continuity plans are tested, with switch-over; deficiencies are analysed, addressed and reported",
     ),
 }
+SHOWN: dict[str, Tone] = {"here": "good", "in part": "warn", "not here": "bad"}
+ROLES = (
+    ("Prepared by", "ran the drills and made this report"),
+    ("Reviewed by", "compared it with the drill records"),
+    ("Acknowledged by", "answers for the platform"),
+)
 CAUTION = "This table says where evidence stands. Whether it satisfies a control is for the auditor to say."
 
 
@@ -111,6 +118,13 @@ def controls_of_quarter(record: QuarterRecord) -> tuple[Mapped, ...]:
         _tested("NIST CP-10", drills, good, (4, 9), f"{good} of {drills} drills recovered within objectives"),
         _switch_over(record),
     )
+
+
+def parts_words(numbers: tuple[int, ...]) -> str:
+    """`parts 3, 4 and 12`."""
+    if len(numbers) == 1:
+        return f"part {numbers[0]}"
+    return f"parts {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def _mapped(name: str, shown: Shown, where: tuple[int, ...], why: str) -> Mapped:

@@ -7,6 +7,8 @@ from markupsafe import Markup, escape
 
 from drkeeper import __version__
 from drkeeper.report import words
+from drkeeper.report.blocks import SIGNS
+from drkeeper.report.controls import CAUTION, ROLES, SHOWN, parts_words
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.seal import Seal, seal_page
 from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
@@ -36,7 +38,15 @@ def prose(text: str) -> Markup:
 @cache
 def _environment() -> Environment:
     made = environment()
-    made.globals.update(marks=VERDICT_MARKS, forecast_words=forecast_words)
+    made.globals.update(
+        marks=VERDICT_MARKS,
+        forecast_words=forecast_words,
+        signs=SIGNS,
+        caution=CAUTION,
+        shown=SHOWN,
+        roles=ROLES,
+        parts_words=parts_words,
+    )
     return made
 
 

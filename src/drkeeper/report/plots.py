@@ -45,6 +45,7 @@ _NICE_SECONDS = (
 )
 _TICKS = 4
 _FAR = 2.5
+_SVG = "http://www.w3.org/2000/svg"
 Place = Callable[[datetime], float]
 Height = Callable[[float], float]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -103,14 +104,13 @@ class _Drawing:
 
     def svg(self) -> str:
         box = f"0 0 {self.size.width} {self.size.height}"
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" width="{self.size.width}" aria-hidden="true">'
+        head = f'<svg viewBox="{box}" width="{self.size.width}" aria-hidden="true">'
         return f"{head}{''.join(self._shapes)}</svg>"
 
 
 def for_pdf(svg: str) -> bytes:
     """The drawing with colours of its own."""
-    head, _, rest = svg.partition(">")
-    return f"{head}><style>{PDF_STYLE}</style>{rest}".encode()
+    return svg.replace("<svg ", f'<svg xmlns="{_SVG}" ', 1).replace(">", f"><style>{PDF_STYLE}</style>", 1).encode()
 
 
 # --- exposure ---

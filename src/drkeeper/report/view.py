@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from drkeeper.facts import Check, findings
 from drkeeper.objectives import Judgement, Outcome, SystemJudgement, judge_drill, outcome_of
 from drkeeper.report import words
+from drkeeper.report.blocks import Plot
 from drkeeper.report.canonical import canonical_digest, verify_command
 from drkeeper.report.checks import CheckGroup, group_checks
+from drkeeper.report.controls import Mapped, controls_of_drill
+from drkeeper.report.drill_trend import trend_of
 from drkeeper.report.record import DrillRecord, Forecast, SystemOutcome
 from drkeeper.report.timeline import Timeline, build_timeline
 
@@ -83,6 +86,8 @@ class View:
     timeline: Timeline
     groups: tuple[CheckGroup, ...]
     findings: tuple[Check, ...]
+    trend: Plot | None
+    controls: tuple[Mapped, ...]
     digest: str
     verify_command: str
 
@@ -121,6 +126,8 @@ def build_view(record: DrillRecord) -> View:
         timeline=build_timeline(record),
         groups=groups,
         findings=tuple(findings(record.statements)),
+        trend=trend_of(record),
+        controls=controls_of_drill(record),
         digest=canonical_digest(record),
         verify_command=verify_command(record),
     )

@@ -4,16 +4,10 @@ from datetime import datetime
 
 from drkeeper.report import words
 from drkeeper.report.blocks import NOTHING, Block, Cell, Command, Facts, Head, Part, Prose, Signing, Table, Tone
-from drkeeper.report.controls import CAUTION, controls_of_quarter
+from drkeeper.report.controls import CAUTION, ROLES, SHOWN, controls_of_quarter, parts_words
 from drkeeper.report.finding import Finding
 from drkeeper.report.quarter_record import ProofLine, QuarterRecord
 
-SHOWN: dict[str, Tone] = {"here": "good", "in part": "warn", "not here": "bad"}
-ROLES = (
-    ("Prepared by", "ran the drills and made this report"),
-    ("Reviewed by", "compared it with the drill records"),
-    ("Acknowledged by", "answers for the platform"),
-)
 _MEANING = {
     "stored": "every piece is there, by name and size",
     "intact": "every piece was read, and hashes to its name",
@@ -128,13 +122,6 @@ def integrity(record: QuarterRecord, digest: str, command: str) -> Part:
         )
         blocks.append(Table(heads, rows, "Drill records"))
     return Part(12, "Integrity", tuple(blocks))
-
-
-def parts_words(numbers: tuple[int, ...]) -> str:
-    """`parts 3, 4 and 12`."""
-    if len(numbers) == 1:
-        return f"part {numbers[0]}"
-    return f"parts {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def _proof(line: ProofLine) -> tuple[Cell, ...]:
