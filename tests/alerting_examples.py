@@ -5,6 +5,8 @@ DAY = 86400
 NOW_STEPS = 9 * 24  # the moment that is looked at: after nine days, in steps of an hour
 
 P = 'policy="p"'
+BUCKET, LOST = 'policy="p",system="artifacts"', 'policy="p",scenario="region-lost"'
+NEAR = 'policy="p",region="near",role="primary"'
 DB, CACHE = 'kind="postgres",policy="p",system="db"', 'kind="redis",policy="p",system="cache"'
 
 
@@ -63,6 +65,18 @@ HEALTHY = {
     f'drkeeper_drill_outcome{{{P},outcome="clean-up failed"}}': always(0),
     f'drkeeper_drill_objective_kept{{{P},objective="rto"}}': always(1),
     f'drkeeper_lease_acquired_timestamp_seconds{{{P},lease="scheduler"}}': always(0),
+    f"drkeeper_backup_due_timestamp_seconds{{{P}}}": fresh(-600),
+    f"drkeeper_newest_point_duration_seconds{{{P}}}": always(60),
+    f'drkeeper_backup_success_ratio{{{P},window="7d"}}': always(1),
+    f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": fresh(60),
+    f'drkeeper_bucket_damaged_objects{{{BUCKET},level="intact",region="far"}}': always(0),
+    f"drkeeper_vault_region_used_bytes{{{NEAR}}}": always(850),
+    f"drkeeper_vault_region_capacity_bytes{{{NEAR}}}": always(1000),
+    f"drkeeper_scenario_due_timestamp_seconds{{{LOST}}}": always(30 * DAY),
+    f"drkeeper_scenario_failed{{{LOST}}}": always(0),
+    f"drkeeper_scenario_recoverable{{{LOST}}}": always(1),
+    f'drkeeper_scenario_rto_forecast_seconds{{{LOST},percentile="90"}}': always(600),
+    f'drkeeper_scenario_objective_seconds{{{LOST},objective="rto"}}': always(3600),
 }
 ABSENT = None
 EXPOSURE = "drkeeper_system_recoverable_until_timestamp_seconds"
@@ -72,6 +86,10 @@ UNHEALTHY = {
     "DrkeeperExposureAboveRPO": (
         {f'{EXPOSURE}{{{DB},lost_region=""}}': stopped(2 * HOUR)},
         {f'{EXPOSURE}{{{DB},lost_region=""}}': fresh(900)},
+    ),
+    "DrkeeperExposureNearRPO": (
+        {f'{EXPOSURE}{{{DB},lost_region=""}}': fresh(721)},
+        {f'{EXPOSURE}{{{DB},lost_region=""}}': fresh(720)},
     ),
     "DrkeeperExposureAboveRPOWithoutRegion": (
         {f'{EXPOSURE}{{{DB},lost_region="near"}}': fresh(1000)},
@@ -90,6 +108,14 @@ UNHEALTHY = {
             f'drkeeper_objective_seconds{{{P},objective="rpo"}}': ABSENT,
             f"drkeeper_newest_point_created_timestamp_seconds{{{P}}}": stopped(26 * HOUR),
         },
+    ),
+    "DrkeeperBackupMissed": (
+        {f"drkeeper_backup_due_timestamp_seconds{{{P}}}": stopped(4 * HOUR)},
+        {f"drkeeper_backup_due_timestamp_seconds{{{P}}}": stopped(2 * HOUR)},
+    ),
+    "DrkeeperBackupSuccessLow": (
+        {f'drkeeper_backup_success_ratio{{{P},window="7d"}}': turned(1, 0.79, 3 * HOUR)},
+        {f'drkeeper_backup_success_ratio{{{P},window="7d"}}': turned(1, 0.8, 3 * HOUR)},
     ),
     "DrkeeperBackupPartial": (
         {f'drkeeper_system_status{{{P},status="partial",system="db"}}': turned(0, 1, HOUR)},
@@ -115,6 +141,14 @@ UNHEALTHY = {
         {f'drkeeper_vault_region_lacking_points{{{P},region="far",role="replica"}}': turned(0, 3, 3 * HOUR)},
         {f'drkeeper_vault_region_lacking_points{{{P},region="far",role="replica"}}': turned(0, 3, HOUR)},
     ),
+    "DrkeeperReplicationLag": (
+        {f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": fresh(901)},
+        {f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": fresh(900)},
+    ),
+    "DrkeeperVaultNearFull": (
+        {f"drkeeper_vault_region_used_bytes{{{NEAR}}}": turned(100, 851, 2 * HOUR)},
+        {f"drkeeper_vault_region_used_bytes{{{NEAR}}}": turned(100, 999, 0)},
+    ),
     "DrkeeperRecordsUnreadable": (
         {f'drkeeper_unreadable_records{{{P},record="point"}}': turned(0, 1, HOUR)},
         {f'drkeeper_unreadable_records{{{P},record="point"}}': turned(0, 1, 0)},
@@ -126,6 +160,10 @@ UNHEALTHY = {
     "DrkeeperVerificationFailed": (
         {f"drkeeper_disproven_points{{{P}}}": turned(0, 1, 0)},
         {f"drkeeper_disproven_points{{{P}}}": turned(1, 0, 0)},
+    ),
+    "DrkeeperBucketDamaged": (
+        {f'drkeeper_bucket_damaged_objects{{{BUCKET},level="intact",region="far"}}': turned(0, 1, 0)},
+        {f'drkeeper_bucket_damaged_objects{{{BUCKET},level="intact",region="far"}}': turned(1, 0, 0)},
     ),
     "DrkeeperPointsUnproven": (
         {f'drkeeper_proof_point_as_of_timestamp_seconds{{{P},level="intact"}}': ABSENT},
@@ -150,6 +188,26 @@ UNHEALTHY = {
         {f'drkeeper_drill_outcome{{{P},outcome="restore failed"}}': turned(0, 1, 0)},
         {f'drkeeper_drill_outcome{{{P},outcome="objective missed"}}': always(1)},
     ),
+    "DrkeeperScenarioOverdue": (
+        {f"drkeeper_scenario_due_timestamp_seconds{{{LOST}}}": always(9 * DAY - 3 * HOUR)},
+        {f"drkeeper_scenario_due_timestamp_seconds{{{LOST}}}": always(9 * DAY)},
+    ),
+    "DrkeeperScenarioFailed": (
+        {f"drkeeper_scenario_failed{{{LOST}}}": turned(0, 1, 0)},
+        {f"drkeeper_scenario_failed{{{LOST}}}": turned(1, 0, 0)},
+    ),
+    "DrkeeperRetestOverdue": (
+        {f"drkeeper_scenario_retest_due_timestamp_seconds{{{LOST}}}": always(9 * DAY - 1)},
+        {f"drkeeper_scenario_retest_due_timestamp_seconds{{{LOST}}}": always(9 * DAY)},
+    ),
+    "DrkeeperScenarioUnrecoverable": (
+        {f"drkeeper_scenario_recoverable{{{LOST}}}": turned(1, 0, 3 * HOUR)},
+        {f"drkeeper_scenario_recoverable{{{LOST}}}": turned(1, 0, 0)},
+    ),
+    "DrkeeperForecastAboveRTO": (
+        {f'drkeeper_scenario_rto_forecast_seconds{{{LOST},percentile="90"}}': turned(600, 3601, 3 * HOUR)},
+        {f'drkeeper_scenario_rto_forecast_seconds{{{LOST},percentile="90"}}': turned(600, 3600, 3 * HOUR)},
+    ),
     "DrkeeperDrillLeftSomething": (
         {f'drkeeper_drill_outcome{{{P},outcome="clean-up failed"}}': turned(0, 1, 0)},
         {f'drkeeper_drill_outcome{{{P},outcome="clean-up failed"}}': turned(1, 0, 0)},
@@ -173,6 +231,9 @@ UNHEALTHY = {
 }
 
 
+# What fires as well.
+BESIDES = {"DrkeeperExposureAboveRPO not yet": ["DrkeeperExposureNearRPO"]}
+
 # These say nothing of a policy, so each needs a Prometheus of its own.
 ALONE = {"DrkeeperMetricsAbsent", "DrkeeperExporterDown"}
 
@@ -181,7 +242,8 @@ def unit_tests():
     """Tests of `promtool test rules`. All platforms but a few are policies of one Prometheus: that is 40 x quicker."""
     platforms = {"healthy": ({}, [])}
     for alert, (enough, too_little) in UNHEALTHY.items():
-        platforms |= {f"{alert} fires": (enough, [alert]), f"{alert} not yet": (too_little, [])}
+        not_yet = f"{alert} not yet"
+        platforms |= {f"{alert} fires": (enough, [alert]), not_yet: (too_little, BESIDES.get(not_yet, []))}
     alone = {name: each for name, each in platforms.items() if name.split()[0] in ALONE}
     yield _unit_test({name: each for name, each in platforms.items() if name not in alone})
     for name, each in alone.items():
@@ -206,3 +268,61 @@ def _unit_test(platforms):
             }
         ],
     }
+
+
+# --- the platform's own, of its own exporters: rates, so in steps of a minute ---
+
+MINUTES = 60
+FEAST = 'feast_feature_server_request_latency_seconds_bucket{endpoint="/get-online-features",job="feast",namespace="ml"'
+ISTIO = 'istio_request_duration_milliseconds_bucket{reporter="destination",destination_workload="feast-server",destination_workload_namespace="ml"'
+
+
+def requests(series, bounds, quick):
+    """A histogram of ten requests a second, of which so many in a hundred are within the second bound."""
+    low, middle, high = bounds
+    steps = {low: 6 * quick // 2, middle: 6 * quick, high: 600, "+Inf": 600}
+    return {f'{series},le="{bound}"}}': f"0+{step}x{MINUTES}" for bound, step in steps.items()}
+
+
+def memory(used, most=1000):
+    return {
+        'redis_memory_used_bytes{instance="r"}': f"{used}x{MINUTES}",
+        'redis_memory_max_bytes{instance="r"}': f"{most}x{MINUTES}",
+    }
+
+
+def cpu(idle):
+    """Two cores; idle for so many seconds of each minute."""
+    return {
+        f'node_cpu_seconds_total{{instance="n",cpu="{core}",mode="idle"}}': f"0+{idle}x{MINUTES}" for core in (0, 1)
+    }
+
+
+# Alert -> (series with which it fires, series with which it does not), several of each.
+PLATFORM = {
+    "PlatformFeatureServingSlow": (
+        [requests(FEAST, (0.1, 0.2, 0.5), 90), requests(ISTIO, (100, 200, 500), 90)],
+        [requests(FEAST, (0.1, 0.2, 0.5), 96), requests(ISTIO, (100, 200, 500), 96)],
+    ),
+    "PlatformRedisMemoryHigh": ([memory(801)], [memory(800), memory(801, most=0)]),
+    "PlatformNodeCPUHigh": ([cpu(8)], [cpu(10)]),
+}
+
+
+def platform_tests():
+    """Tests of `promtool test rules`, at steps of a minute."""
+    for alert, (enough, too_little) in PLATFORM.items():
+        for series, fires in [*((each, True) for each in enough), *((each, False) for each in too_little)]:
+            given = {"drkeeper_build_info{}": f"1x{MINUTES}", **series}
+            expected = [{"labels": f'{{alertname="{alert}"}}', "value": 1}] if fires else []
+            yield {
+                "interval": "1m",
+                "input_series": [{"series": key, "values": values} for key, values in given.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                        "eval_time": f"{MINUTES}m",
+                        "exp_samples": expected,
+                    }
+                ],
+            }

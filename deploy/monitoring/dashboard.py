@@ -7,13 +7,14 @@ from artifacts import buckets
 from details import drills, sizes, vault
 from overview import exposure, now, proof
 from panels import SOURCE, Board, Json
+from scenarios import backups, scenarios
 
 FILE = Path(__file__).parent.parent / "chart/files/drkeeper.dashboard.json"
 
 
 def dashboard() -> Json:
     board = Board()
-    for part in (now, exposure, proof, drills, sizes, buckets, vault):
+    for part in (now, exposure, backups, proof, scenarios, drills, sizes, buckets, vault):
         part(board)
     return {
         "uid": "drkeeper",

@@ -168,6 +168,19 @@ def vault(board: Board) -> None:
         ),
         8,
     )
+    room = {
+        "{{region}}: taken": top("vault_region_used_bytes", "region"),
+        "{{region}}: there": top("vault_region_capacity_bytes", "region"),
+    }
+    board.add(
+        lines(
+            "Room",
+            "Taken in each region, and how much there is, where that is known (vault.capacity, or a file system).",
+            room,
+            unit="bytes",
+        ),
+        8,
+    )
     figures = {"age of these figures": age("scrape_timestamp_seconds"), "took": top("scrape_duration_seconds")}
     board.add(
         lines("Exporter", "How old these figures are, and how long looking at the vault took.", figures, unit="s"), 8

@@ -25,7 +25,7 @@ from tests.deploy.test_chart import validate
 import alerting_examples
 import report_examples
 from bucket_examples import bucket_state
-from drkeeper import catalog, clock
+from drkeeper import audit, catalog, clock
 from drkeeper.cli.root import SUMMARIES, root
 from drkeeper.exporter import exposition, look, observer, serving
 from drkeeper.gauges import GAUGES, PREFIX
@@ -91,8 +91,20 @@ def test_each_alert_fires_when_it_must_and_not_before(tmp_path, groups):
     promtool("test", "rules", tmp_path / "tests.yaml")
 
 
+def test_each_warning_of_the_platform_fires_when_it_must_and_not_before(tmp_path, groups):
+    tests = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "group_eval_order": [group["name"] for group in groups],
+        "tests": list(alerting_examples.platform_tests()),
+    }
+    (tmp_path / "tests.yaml").write_text(json.dumps(tests))
+    promtool("test", "rules", tmp_path / "tests.yaml")
+
+
 def test_no_alert_is_left_untested(alerts):
-    assert [alert["alert"] for alert in alerts] == list(alerting_examples.UNHEALTHY)
+    tested = [*alerting_examples.UNHEALTHY, *alerting_examples.PLATFORM]
+    assert [alert["alert"] for alert in alerts] == tested
 
 
 def test_promtool_would_notice_an_alert_that_does_not_fire(tmp_path, groups):
@@ -203,7 +215,9 @@ vault:
   regions:
     near: {{url: {folder}/near}}
     far: {{url: {folder}/far}}
-objectives: {{rto: 1m, rpo: 15m}}
+  capacity: 1GB
+objectives: {{rto: 10m, rpo: 15m}}
+schedules: {{backup: "0 * * * *"}}
 """
 
 
@@ -238,8 +252,15 @@ def policy(tmp_path):
                 point_id=point.point_id, level="usable", verdict="passed", at=at, verdicts={"near": "passed"}
             ),
         )
-    record = report_examples.good(policy="shop", ended_at=now - timedelta(days=1))
+    record = report_examples.good(policy="shop", started_at=now - timedelta(days=1), ended_at=now - timedelta(days=1))
     vault.create_record("drills/20260301T000000Z-1.json", record)
+    failed = report_examples.failed_restore().model_copy(
+        update={"policy": "shop", "scenario_name": "region-lost", "ended_at": now - timedelta(days=2)}
+    )
+    vault.create_record("drills/20260201T000000Z-2.json", failed)
+    for number in range(3):
+        with audit.recorded(vault, "shop", "backup", point=f"{number}" * 12):
+            pass
     bucket = bucket_state(now - timedelta(minutes=5), all_since=now - timedelta(days=30))
     keep_record(vault, bucket.newest)
     for proof in bucket.proofs:
@@ -330,9 +351,11 @@ def test_every_panel_shows_something_of_a_real_prometheus(policy, panels, tmp_pa
         assert {rule["health"] for rule in evaluated} <= {"ok", "unknown"}
         names = sorted(rule["name"] for rule in evaluated if rule["type"] == "alerting")
         assert names == sorted(alert["alert"] for alert in alerts)
-        # Alerts that say "unless there is" may be pending until the recording rules were evaluated once. Then one is
-        # left: the vault's far region has nothing, for nobody replicated.
-        prometheus.wait("count(ALERTS) == 1")
+        # Alerts that say "unless there is" may be pending until the recording rules were evaluated once. Then these are
+        # left: the vault's far region has nothing, for nobody replicated, and a drill of its loss failed.
+        left = ["DrkeeperRegionLacksPoints", "DrkeeperScenarioFailed", "DrkeeperScenarioUnrecoverable"]
+        prometheus.wait(f"count(count by (alertname) (ALERTS)) == {len(left)}")
+        assert sorted({each["metric"]["alertname"] for each in prometheus.query("ALERTS")}) == left
         summary = prometheus.wait('ALERTS{alertname="DrkeeperRegionLacksPoints", alertstate="pending"}')
         assert summary[0]["metric"]["region"] == "far"
 
