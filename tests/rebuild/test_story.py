@@ -44,7 +44,7 @@ def test_what_feast_calls_incremental_leaves_a_gap_that_nobody_sees(story):
 def test_the_commands_of_the_runbook_bring_back_every_field_of_every_key(story):
     story.project.restore(story.then)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    (script,) = code_blocks(RUNBOOK, "sh")
+    (script,) = code_blocks(RUNBOOK, "bash")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=story.project.folder,
