@@ -167,7 +167,16 @@ def spotless() -> QuarterRecord:
     runs = tuple(backup_whole(number) for number in range(-1, 92))
     good_drills = tuple(drill(day, name, 600 + day, 590, 900, 2) for day, name in enumerate(SCENARIOS, 70))
     return build_quarter(
-        replace(whole, runs=runs, points=(), drills=good_drills, findings=(), newest_level="usable"), QUARTER, AFTER
+        replace(
+            whole,
+            runs=runs,
+            points=tuple(point(number) for number in range(60, 92)),
+            drills=good_drills,
+            findings=(),
+            newest_level="usable",
+        ),
+        QUARTER,
+        AFTER,
     )
 
 

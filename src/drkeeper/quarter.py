@@ -42,7 +42,7 @@ def build_quarter(sources: Sources, quarter: Quarter, now: datetime) -> QuarterR
         objectives=sources.objectives,
         drill_every_seconds=sources.every.total_seconds(),
         retention=sources.retention,
-        backups=summarise_backups(sources, tried, began_at=began_at, ends_at=ends_at, until=until),
+        backups=summarise_backups(sources, tried, began_at=began_at, ends_at=ends_at, now=now),
         points=summarise_points(sources, tried, began_at=began_at, until=until),
         systems=tuple(
             system_quarter(

@@ -56,7 +56,7 @@ def backup_runs(runs: Iterable[Run], points: Iterable[RecoveryPoint]) -> tuple[B
 
 
 def summarise_backups(
-    sources: Sources, tried: Sequence[BackupRun], *, began_at: datetime, ends_at: datetime, until: datetime
+    sources: Sources, tried: Sequence[BackupRun], *, began_at: datetime, ends_at: datetime, now: datetime
 ) -> BackupSummary:
     """What came of the backups of a quarter.
 
@@ -65,8 +65,8 @@ def summarise_backups(
     """
     known_since = min([each.at for each in tried] + [run.began_at for run in sources.runs], default=None)
     since = max(began_at, known_since) if known_since else None
-    slots = _slots(sources.due, tried, ends_at=ends_at, until=until, since=since or until)
-    within = [each for each in tried if began_at <= each.at < min(ends_at, until)]
+    slots = _slots(sources.due, tried, ends_at=ends_at, now=now, since=since or now)
+    within = [each for each in tried if began_at <= each.at < min(ends_at, now)]
     counted = Counter(slot.outcome for slot in slots)
     due = sum(counted[outcome] for outcome in ("made", "partial", "failed", "missed"))
     whole, of = (counted["made"], due) if sources.schedule else (_made(within), len(within))
@@ -159,17 +159,17 @@ def _made(tried: Iterable[BackupRun]) -> int:
 
 
 def _slots(
-    due: Sequence[datetime], tried: Sequence[BackupRun], *, ends_at: datetime, until: datetime, since: datetime
+    due: Sequence[datetime], tried: Sequence[BackupRun], *, ends_at: datetime, now: datetime, since: datetime
 ) -> list[Shortfall]:
     """What came of each time that a backup was due."""
     starts = [each.at for each in tried]
     slots = []
     for place, due_at in enumerate(due):
-        if due_at >= min(ends_at, until):
+        if due_at >= min(ends_at, now):
             break
         over_at = due[place + 1] if place + 1 < len(due) else ends_at
         own = tried[bisect_left(starts, due_at) : bisect_left(starts, over_at)]
-        slot = _slot(due_at, [each for each in own if each.at <= until], over=over_at <= until)
+        slot = _slot(due_at, [each for each in own if each.at <= now], over=over_at <= now)
         if due_at >= since or slot.outcome == "made":
             slots.append(slot)
     return slots
