@@ -36,12 +36,13 @@ def check_chain(held: Sequence[Held], anchors: Mapping[str, str]) -> Iterator[Ch
         anchors: Words -> number and digest of a link, as they were written down elsewhere at some time.
     """
     named = _named(held)
-    findings = [
+    everything = [
         *(check for each in held for check in _check_copies(each, named)),
         *_check_numbers(held),
         *_check_references(held),
         *_check_named(held, named),
     ]
+    findings = list({check.subject: check for check in reversed(everything)}.values())[::-1]  # the first of each
     if not held:
         yield Check(subject="audit.chain", verdict="not checked", detail="the log has no link yet")
     elif not any(check.verdict == "failed" and check.severity == "error" for check in findings):
@@ -121,8 +122,10 @@ def _check_previous(place: Place, link: Link, before: Sequence[Held]) -> Iterato
 def _check_named(held: Sequence[Held], named: set[str]) -> Iterator[Check]:
     """Whether each link but the newest is named by another; what is not was put in later, or lost what followed it."""
     newest = {each.place.region: each.place for each in held}
+    numbers = {each.place.number for each in held}
     for each in held[:-1]:
-        if not each.digests or named.intersection(each.digests.values()):
+        followed = each.place.number + 1 in numbers
+        if not each.digests or not followed or named.intersection(each.digests.values()):
             continue
         if each.place == newest[each.place.region]:
             told = f"the log went on in {each.place.region} alone up to link {each.place}; the next link joins it"
