@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.feast_registry.examples import a_registry
 
-from drkeeper import actions, catalog, recovery
+from drkeeper import actions, carrying, catalog, recovery
 from drkeeper.backup import Source, take_point
 from drkeeper.cli.root import run
 from drkeeper.errors import LeaseHeld, Refused
@@ -175,7 +175,7 @@ def test_what_who_held_the_lock_put_into_an_empty_target_is_not_overwritten(poli
 
 
 def test_a_restore_whose_turn_does_not_come_says_so_and_goes_on_when_it_is_resumed(policy, vault, files, monkeypatch):
-    monkeypatch.setattr(recovery, "PATIENCE_SECONDS", -9.7)
+    monkeypatch.setattr(carrying, "PATIENCE_SECONDS", -9.7)
     point = actions.back_up(policy).point
     before = (files / "locked.db").read_bytes()
     (files / "locked.db").unlink()
