@@ -256,6 +256,27 @@ def held(site, plane):
         return False
 
 
+def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
+    path = "/api/v1/namespaces/default/configmaps"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "other-"}, "data": {"a": "b"}}
+    other = site.plane.request("POST", path, body)["metadata"]
+    site.run("backup")
+    site.plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+    deadline = time.monotonic() + 60
+    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(site.plane)):
+        assert time.monotonic() < deadline, "the namespace is not gone"
+        time.sleep(0.1)
+    site.cache().hset("customer:2", mapping={"spent": 1})
+    done = site.json("restore", "--scenario", "namespace-deleted", "--yes")
+    assert [step["verb"] for step in done["steps"]] == ["undo", "load", "switch", "release", "verify"]
+    assert "failed" not in {check["verdict"] for check in done["checks"]}
+    assert site.deployment(site.plane)["spec"]["replicas"] == 3
+    assert site.cache().exists("customer:2"), "only the cluster was restored"
+    after = site.plane.request("GET", f"{path}/{other['name']}")["metadata"]
+    assert (after["uid"], after["resourceVersion"]) == (other["uid"], other["resourceVersion"])
+    site.plane.request("DELETE", f"{path}/{other['name']}")
+
+
 def test_a_remote_that_is_away_costs_no_point_and_gets_its_commit_later(site):
     site.run("backup")
     hidden = site.repository.rename(site.folder / "hidden.git")
