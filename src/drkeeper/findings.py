@@ -15,7 +15,7 @@ from drkeeper.rehearsal import rehearsed
 from drkeeper.report.finding import Finding, FindingEvent, Observed, finding_id, fold, order
 from drkeeper.report.observed import observed_in_drill, observed_in_proof
 from drkeeper.report.record import DrillRecord
-from drkeeper.vault.layout import FINDINGS, time_text
+from drkeeper.vault.layout import FINDINGS
 from drkeeper.vault.vault import Vault
 
 _TRIES = 20
@@ -72,7 +72,8 @@ def note_proofs(vault: Vault, proofs: Iterable[Proof], terms: Terms) -> None:
     """Write down what a verification saw of each point."""
     for proof in proofs:
         observed = observed_in_proof(proof.point_id, proof.level, proof.verdict, proof.findings)
-        note(vault, observed, source=f"verify {proof.level} {time_text(proof.at)}", at=proof.at, terms=terms)
+        # To the microsecond: two verifications within a second are two runs.
+        note(vault, observed, source=f"verify {proof.level} {proof.at:%Y-%m-%d %H:%M:%S.%f}", at=proof.at, terms=terms)
 
 
 def note(vault: Vault, observed: Iterable[Observed], *, source: str, at: datetime, terms: Terms) -> list[Finding]:
@@ -121,14 +122,23 @@ def close(vault: Vault, finding: Finding, *, why: str, actor: str) -> Finding:
     Raises:
         UsageInvalid: It is closed already.
     """
-    if finding.state == "closed":
-        raise UsageInvalid(f"{finding.finding_id} is closed already: {finding.why}")
+    _insist_not_closed(finding)
     return _by_hand(vault, finding, "closed", actor=actor, why=why)
 
 
 def accept(vault: Vault, finding: Finding, *, why: str, until: datetime, actor: str) -> Finding:
-    """Live with a finding until a day; then it is open again."""
+    """Live with a finding until a day; then it is open again.
+
+    Raises:
+        UsageInvalid: It is closed already.
+    """
+    _insist_not_closed(finding)
     return _by_hand(vault, finding, "accepted", actor=actor, why=why, until=until)
+
+
+def _insist_not_closed(finding: Finding) -> None:
+    if finding.state == "closed":
+        raise UsageInvalid(f"{finding.finding_id} is closed already: {finding.why}")
 
 
 def _event_of(

@@ -139,7 +139,7 @@ def _after(found: Finding, event: FindingEvent) -> dict[str, object]:
             changed |= {"seen": found.seen + 1, "seen_at": event.at, "source": event.source}
             if again:
                 changed |= {"state": "open", "closed_at": None, "closed_by": "", "returned": found.returned + 1}
-        case "accepted":
+        case "accepted" if found.state != "closed":
             changed |= {"state": "accepted", "until": event.until, "why": event.why}
         case "closed":
             changed |= {
@@ -148,8 +148,8 @@ def _after(found: Finding, event: FindingEvent) -> dict[str, object]:
                 "closed_by": event.source or event.actor,
                 "why": event.why,
             }
-        case "assigned":
-            pass
+        case "assigned" | "accepted":
+            pass  # what somebody else closed meanwhile is not accepted any more
     return changed
 
 
