@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from drkeeper.artifacts import Brought
     from drkeeper.deliver import Delivered
     from drkeeper.drilling import Setting
+    from drkeeper.game_day import Host
 
 HISTORY_RECORDS = 50
 # So many drills back a scenario that failed is still known to have failed.
@@ -282,6 +284,40 @@ def drill(
     with audit.recorded(vault, policy.name, "drill", trigger=trigger, scenario=asked.scenario) as ending:
         setting = drilling.settle(policy, vault, asked, history(vault))
         record = keep_drill(policy, vault, setting, drilling.rehearse(setting, progress=progress, stop=stop))
+        ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
+        ending.exit_code = exit_code_of(record)
+    return record
+
+
+def game_day(
+    policy: Policy,
+    policy_folder: Path,
+    host: "Host",
+    *,
+    scenario: str,
+    point_id: str = catalog.LATEST,
+    before: datetime | None = None,
+    participants: tuple[str, ...] = (),
+) -> DrillRecord:
+    """Have people recover from a scenario by hand, on empty servers, with a clock; keep the record.
+
+    Args:
+        policy: Whose systems.
+        policy_folder: Where the policy lies.
+        host: Who talks with the people.
+        scenario: What is taken to be lost.
+        point_id: What is checked against, where people restore without drkeeper.
+        before: The same, by a moment.
+        participants: Their names.
+    """
+    from drkeeper import drilling, game_day
+
+    vault = open_vault(policy)
+    with audit.recorded(vault, policy.name, "drill game-day", scenario=scenario) as ending:
+        asked = drilling.Asked(point_id, scenario, before)
+        asked.insist_sound()
+        setting = drilling.settle(policy, vault, asked, history(vault)).as_game_day(participants)
+        record = keep_drill(policy, vault, setting, game_day.play(policy, policy_folder, setting.request, host))
         ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
         ending.exit_code = exit_code_of(record)
     return record

@@ -59,7 +59,9 @@ class Copying:
 
 
 def pairs(policy: Policy, names: Iterable[str] = ()) -> tuple[Pair, ...]:
-    """The policy's buckets that have a replica; of those that are named, all must.
+    """The policy's buckets that have a replica of their own; of those that are named, all must.
+
+    The replica of a drill's or a game day's bucket is production's: it is read, and never copied to or made primary.
 
     Raises:
         UsageInvalid: One of the names is not a bucket with a replica.
@@ -67,7 +69,7 @@ def pairs(policy: Policy, names: Iterable[str] = ()) -> tuple[Pair, ...]:
     found = {
         name: Pair(name, system.options, system.rate_bytes_per_second)
         for name, system in policy.systems.items()
-        if isinstance(system.options, Options) and system.options.replica is not None
+        if isinstance(system.options, Options) and system.options.replica is not None and not system.options.throw_away
     }
     unknown = [name for name in names if name not in found]
     if unknown:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drkeeper import clock
@@ -64,11 +64,11 @@ class _Drill:
         """All of it."""
         measured = self.measured
         try:
-            with sandbox(self.request, measured) as endpoints:
+            with sandbox(self.request, measured) as opened:
                 measured.provisioned_seconds = self._passed()
-                self._recover(endpoints)
+                self._recover(opened.endpoints)
                 measured.recovered_seconds = self._passed()
-                read_beats(endpoints, measured)
+                read_beats(opened.endpoints, measured)
         except Interrupted:
             raise
         except DrkeeperError as error:
@@ -108,7 +108,7 @@ class _Drill:
         except PointCorrupt:
             if len(fell) < self.request.fall_back:
                 abandon(plan, endpoints)
-                measured.given_up.append(
+                measured.besides.append(
                     StepRecord(
                         name=f"give up point {point.point_id}, which is corrupt",
                         verb="give up",
@@ -163,8 +163,23 @@ class _Drill:
         measured.usable.extend(unasked(request, endpoints))
 
 
+@dataclass(frozen=True)
+class Opened:
+    """Servers that are up.
+
+    Attributes:
+        endpoints: The systems that are restored into.
+        options: What a policy would say to reach them.
+        folder: Of their data; it goes away with them.
+    """
+
+    endpoints: Mapping[str, System]
+    options: Mapping[str, Mapping[str, object]]
+    folder: Path
+
+
 @contextmanager
-def sandbox(request: DrillRequest, measured: Measured) -> Iterator[dict[str, System]]:
+def sandbox(request: DrillRequest, measured: Measured) -> Iterator[Opened]:
     """One fresh server for each system that is restored, started side by side; gone afterwards, with proof.
 
     Raises:
@@ -182,7 +197,8 @@ def sandbox(request: DrillRequest, measured: Measured) -> Iterator[dict[str, Sys
         broken = [f"{step.system}: {step.error}" for step in measured.provision.values() if step.error]
         if broken:
             raise LoadFailed(f"the sandbox did not start: {'; '.join(broken)}")
-        yield {record.name: places.open(record.name, record.kind) for record in complete}
+        endpoints = {record.name: places.open(record.name, record.kind) for record in complete}
+        yield Opened(endpoints, {name: server.options for name, server in places.servers.items()}, folder)
     finally:
         measured.clean_up.extend(places.clear_borrowed())
         measured.clean_up.extend(remove(places.servers, folder))

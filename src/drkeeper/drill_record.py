@@ -28,7 +28,7 @@ def build_record(
     """The record of a drill that ended, well or not."""
     exercise = request.exercise
     disaster_at = exercise.disaster_at or started_at
-    steps = (*measured.provision.values(), *measured.given_up, *_plan_steps(measured, ended_at))
+    steps = (*measured.provision.values(), *measured.besides, *_plan_steps(measured, ended_at))
     outcomes = tuple(_outcomes(request, measured, steps, disaster_at))
     losses = [outcome.rpo_seconds for outcome in outcomes]
     known = [loss for loss in losses if loss is not None]

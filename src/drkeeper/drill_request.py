@@ -94,7 +94,7 @@ class Measured:
     Attributes:
         places: What served instead of a sandbox, by system.
         asked_only: Of those the ones where nothing was restored: a server said what it would do.
-        given_up: One step for each point that turned out to be corrupt.
+        besides: Steps of no plan: a point that was given up because it is corrupt, what was done by hand.
         provisioned_seconds: From the beginning until every sandbox was there.
         recovered_seconds: From the beginning until the last check of the restored systems.
     """
@@ -104,7 +104,7 @@ class Measured:
     asked_only: set[str] = field(default_factory=set)
     plan: RestorePlan | None = None
     notes: MemoryNotes = field(default_factory=MemoryNotes)
-    given_up: list[StepRecord] = field(default_factory=list)
+    besides: list[StepRecord] = field(default_factory=list)
     fell_back: list[FellBack] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     usable: list[Check] = field(default_factory=list)

@@ -16,7 +16,7 @@ from drkeeper.drill_proofs import proofs_of_drill
 from drkeeper.drill_record import build_record
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.drill_wiring import drill_request, exercise_of, rehearsable
-from drkeeper.errors import DrkeeperError, KeyMissing, PointUnknown, UsageInvalid
+from drkeeper.errors import DrkeeperError, KeyMissing, PointUnknown, Refused, UsageInvalid
 from drkeeper.forecast import Run
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
@@ -75,6 +75,17 @@ class Setting:
     request: DrillRequest
     vault: Vault | None
     problem: str = ""
+
+    def as_game_day(self, participants: tuple[str, ...]) -> "Setting":
+        """The same for people who recover by hand.
+
+        Raises:
+            Refused: Nobody could: nothing is left to restore from.
+        """
+        if self.problem:
+            raise Refused(self.problem)
+        exercise = replace(self.request.exercise, kind="game day", participants=participants)
+        return replace(self, request=replace(self.request, exercise=exercise))
 
 
 def draw_scenario(policy: Policy, asked: Asked) -> Asked:

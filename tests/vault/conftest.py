@@ -13,12 +13,15 @@ def s3(tmp_path_factory):
         yield server
 
 
-@pytest.fixture(params=["memory", "local", "s3"])
+@pytest.fixture(params=["memory", "local", "s3", "overlay"])
 def any_store(request, tmp_path):
     if request.param == "memory":
         options = StoreOptions(url="memory://")
     elif request.param == "local":
         options = StoreOptions(url=f"file://{tmp_path}/store")
+    elif request.param == "overlay":
+        (tmp_path / "below").mkdir()
+        options = StoreOptions(url=f"{tmp_path}/below", overlay=tmp_path / "above")
     else:
         server = request.getfixturevalue("s3")
         options = server.store_options(server.make_bucket())

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from drkeeper.cli.drill_game import game_day
 from drkeeper.cli.drill_list import list_drills, show_one
 from drkeeper.cli.drill_run import run_drill
 from drkeeper.cli.drill_verify import verify_drill
@@ -49,10 +50,11 @@ def command() -> None:
     Examples:
       drkeeper drill
       drkeeper drill run --scenario region-lost --report-dir reports
+      drkeeper drill game-day --scenario region-lost
       drkeeper drill list
       drkeeper drill -o json | jq .rto_seconds
     """
 
 
-for each in (run_drill, list_drills, show_one, verify_drill):
+for each in (run_drill, game_day, list_drills, show_one, verify_drill):
     command.add_command(each)

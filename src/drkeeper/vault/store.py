@@ -105,6 +105,7 @@ class StoreOptions(BaseModel):
     ca_certificate: Path | None = Field(None, description="PEM file of a private certificate authority")
     timeout_seconds: float = Field(60, gt=0, description="Bound of one request")
     retries: int = Field(4, ge=0, le=20, description="Of a request that failed for a passing reason")
+    overlay: Path | None = Field(None, description="Only read it: what is written goes to this folder (game days)")
 
     @model_validator(mode="after")
     def _known_scheme(self) -> Self:
@@ -132,7 +133,11 @@ def open_store(options: StoreOptions) -> Store:
     """The store that the options describe. Connects to nothing; `memory://` gives a new, empty one each time."""
     from drkeeper.vault.object_store import ObjectStore
 
-    return ObjectStore(options)
+    if options.overlay is None:
+        return ObjectStore(options)
+    from drkeeper.vault.overlay import Overlay
+
+    return Overlay(ObjectStore(StoreOptions(url=str(options.overlay.absolute()))), ObjectStore(options))
 
 
 def create_once(store: Store, key: str, data: bytes) -> bool:
