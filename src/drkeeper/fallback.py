@@ -50,7 +50,7 @@ def falling_back(vault: Vault, point: RecoveryPoint, attempt: Attempt[T], *, sys
 def point_before(
     vault: Vault, point: RecoveryPoint, systems: Collection[str], *, without: Collection[str] = ()
 ) -> RecoveryPoint | None:
-    """The newest point that is older than this one, holds the systems whole, and that no proof speaks against."""
+    """The newest point that is no younger than this one, holds the systems whole, and that no proof speaks against."""
     for key in reversed(vault.record_keys(POINTS)):
         point_id = point_id_of(key)
         if point_id == point.point_id or point_id in without:
@@ -58,7 +58,8 @@ def point_before(
         with suppress(FrameMissing, RecordCorrupt):  # forgotten since it was listed, or damaged itself
             found = vault.read_record(key, RecoveryPoint)
             whole = {record.name for record in found.systems if record.status == "complete"}
-            earlier = found.purpose == "backup" and found.created_at < point.created_at
+            # Two of one second are as good as each other: the one that is known to be corrupt was left out above.
+            earlier = found.purpose == "backup" and found.created_at <= point.created_at
             if earlier and whole.issuperset(systems) and catalog.proof_of(vault, point_id).failed is None:
                 return found
     return None

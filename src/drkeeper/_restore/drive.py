@@ -59,7 +59,7 @@ class Drive:
             raise
         except Interrupted:
             end_children()  # a restore tool may have minutes to go; its step is done again by --resume
-            self._drain()
+            self._drain(children=False)
             raise
         except BaseException:
             self._drain()
@@ -112,9 +112,9 @@ class Drive:
             self.watch.step(each, "not run", step.step_id)
         self.notes.note("failed", step.step_id, error=str(result))
 
-    def _drain(self, *, spare: Callable[[Step], bool] = lambda _: False) -> None:
+    def _drain(self, *, spare: Callable[[Step], bool] = lambda _: False, children: bool = True) -> None:
         """Have what runs end, and note how it did, as long as it can be noted."""
-        self.lanes.end(spare=spare)
+        self.lanes.end(spare=spare, children=children)
         give_up_at = clock.monotonic_seconds() + ENDING_SECONDS
         while self.lanes and clock.monotonic_seconds() < give_up_at:
             for step, result in self.lanes.ended(POLL_SECONDS):

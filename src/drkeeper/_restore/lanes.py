@@ -37,11 +37,11 @@ class Lane:
     overdue_at: float | None = None
     thread_id: int | None = None
 
-    def end(self) -> None:
-        """Ask it to end, and end the programs that it waits for."""
-        self.stop.set()
-        if self.thread_id is not None and not self.future.done():
+    def end(self, *, children: bool = True) -> None:
+        """Ask it to end, after the programs that it waits for: what undoes something afterwards is not ended, too."""
+        if children and self.thread_id is not None and not self.future.done():
             end_children(self.thread_id)
+        self.stop.set()
 
 
 class Lanes:
@@ -74,20 +74,25 @@ class Lanes:
                 self._lanes.remove(lane)
                 yield lane.step, result
 
-    def end(self, *, spare: Callable[[Step], bool] = lambda _: False) -> None:
-        """Ask all to end, but for those that must not be broken off."""
+    def end(self, *, spare: Callable[[Step], bool] = lambda _: False, children: bool = True) -> None:
+        """Ask all to end, but for those that must not be broken off.
+
+        Args:
+            spare: Which ones these are.
+            children: Whether the programs that they wait for are ended.
+        """
         for lane in self._lanes:
             if not spare(lane.step):
-                lane.end()
+                lane.end(children=children)
 
     def _result(self, lane: Lane) -> Result | None:
         """None: it goes on."""
         now = clock.monotonic_seconds()
         if lane.future.done():
             error = lane.future.exception()
-            if error is None:
-                return lane.future.result()
-            return self._overdue(lane, error) if lane.overdue_at is not None else _as_exception(error)
+            if lane.overdue_at is not None:
+                return self._overdue(lane, error)
+            return lane.future.result() if error is None else _as_exception(error)
         if lane.overdue_at is None and now - lane.began_at > self._timeout_seconds:
             lane.overdue_at = now
             lane.end()

@@ -7,7 +7,7 @@ import click
 
 from drkeeper.cli.options import yes_option
 from drkeeper.cli.output import Column, Output, human_time, output_option, show
-from drkeeper.cli.settings import Settings, pass_settings
+from drkeeper.cli.settings import NOT_HERE, Settings, pass_settings
 from drkeeper.errors import Refused, UsageInvalid
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
     from drkeeper.policy import load_policy
     from drkeeper.preparing import read_plan
 
-    policy = load_policy(settings.find_policy(), stand_in="not-known-here", needed=())
+    policy = load_policy(settings.find_policy(), stand_in=NOT_HERE)
     if policy.recovery.approval is None:
         raise UsageInvalid(f"policy {policy.name} has no restore approved", hint="name keys under recovery.approval")
     plan = read_plan(plan_file)
