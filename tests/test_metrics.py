@@ -11,8 +11,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -22,18 +24,19 @@ from prometheus_client.parser import text_string_to_metric_families
 import report_examples
 import status_examples
 from bucket_examples import bucket_state
-from drkeeper import catalog
+from drkeeper import audit, catalog, clock
 from drkeeper._exporter.http import CONNECTIONS_MAX
 from drkeeper.catalog import LEVELS, Proof, standing
 from drkeeper.errors import UsageInvalid, VaultUnreachable
 from drkeeper.exporter import exposition, look, serving
 from drkeeper.facts import Check
 from drkeeper.gauges import GAUGES, PREFIX
-from drkeeper.known import Known, LeaseState, RegionState, backups_of
+from drkeeper.known import Expected, Known, LeaseState, RegionState, backups_of
 from drkeeper.lease import hold
 from drkeeper.metrics import samples
 from drkeeper.observation import Observer, needed_proofs
 from drkeeper.outlook import outlooks
+from drkeeper.pushing import PushFailed, push
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
 from drkeeper.replication.proof_records import keep_proof
 from drkeeper.replication.records import keep_record
@@ -624,6 +627,56 @@ def test_an_encrypted_vault_is_told_without_its_key(regions):
     assert looked(observer(regions)).get("newest_point_size_bytes") == 1
 
 
+# --- backups by the audit log, and room ---
+
+
+def backup_noted(vault, policy="test", raises=None, **detail):
+    with suppress(type(raises)) if raises else nullcontext(), audit.recorded(vault, policy, "backup") as ending:
+        ending.detail.update(detail)
+        if raises:
+            raise raises
+
+
+def test_backups_are_told_by_the_audit_log_whose_points_are_gone_or_never_were(vault, regions):
+    assert observer(regions).observe(clock.now()).backups is None
+    backup_noted(vault)
+    backup_noted(vault, partial=True)
+    backup_noted(vault, lacking="far")
+    backup_noted(vault, raises=VaultUnreachable("away"))
+    backup_noted(vault, policy="other")
+    with audit.recorded(vault, "test", "prune"):
+        pass
+    with audit.recorded(vault, "test", "backup"):
+        found = observer(regions).observe(clock.now()).backups
+        killed = observer(regions).observe(clock.now() + timedelta(days=1)).backups
+    assert [run.outcome for run in found.runs] == ["whole", "short", "short", "short", "at work"]
+    assert [run.outcome for run in killed.runs][-1] == "short"
+    assert not found.cut
+
+
+def test_of_a_long_audit_log_the_newest_part_is_read_and_that_is_said(vault, regions, monkeypatch):
+    monkeypatch.setattr("drkeeper._observation.runs.LINKS_READ", 6)
+    monkeypatch.setattr("drkeeper._observation.runs.READ_AT_ONCE", 3)
+    for _ in range(5):
+        backup_noted(vault)
+    found = observer(regions).observe(clock.now()).backups
+    assert (len(found.runs), found.cut) == (3, True)
+
+
+def test_room_is_that_of_the_file_system_or_what_the_policy_says(vault, regions):
+    write_point(vault, {"dump": b"x" * 100_000})
+    by_folder = looked(observer(regions))
+    assert by_folder.get("vault_region_capacity_bytes", region="near") > 1_000_000
+    assert by_folder.get("vault_region_used_bytes", region="near") > 0
+    watch = Observer("test", {"mlflow-db": "postgres"}, Objectives(), regions, Expected(capacity_bytes=10**6))
+    said = looked(watch)
+    assert said.get("vault_region_capacity_bytes", region="near") == 10**6
+    frames = sum(
+        entry.size_bytes for each in ("frames/", "streams/", "points/") for entry in regions["near"].list(each)
+    )
+    assert said.get("vault_region_used_bytes", region="near") == frames > 0
+
+
 # --- serving ---
 
 
@@ -815,6 +868,50 @@ def test_metrics_are_served_until_sigterm(drkeeper, words):
 @pytest.mark.parametrize("listen", ["9750", "host:", "host:99999", "::1:9750", "a:b"])
 def test_an_address_that_is_none_is_a_usage_error(drkeeper, listen):
     assert "expected HOST:PORT" in ran(drkeeper("metrics", "serve", "--listen", listen), code=2).stderr
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Takes what a Pushgateway takes."""
+
+    def do_PUT(self):
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        self.server.received.append((self.path, self.headers["content-type"], self.headers["authorization"], body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def gateway():
+    server = HTTPServer(("127.0.0.1", 0), Gateway)
+    server.received, server.status = [], 200
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_figures_are_pushed_as_one_group_of_the_policy(gateway, drkeeper):
+    done = ran(drkeeper("metrics", "--push", f"http://user:hunter2@127.0.0.1:{gateway.server_port}/"))
+    ((path, kind, authorization, body),) = gateway.received
+    assert (path, kind) == ("/metrics/job/drkeeper/policy/test", "text/plain; version=0.0.4; charset=utf-8")
+    assert authorization.startswith("Basic ")
+    assert Gauges(body).get("vault_up") == 1
+    assert done.stdout == ""
+
+
+def test_a_gateway_that_does_not_take_them_is_told_without_its_password(gateway, vault, tmp_path):
+    gateway.status = 400
+    for url, code in ((f"http://u:hunter2@127.0.0.1:{gateway.server_port}", PushFailed), ("pushgateway:9091", UsageInvalid),
+                      (f"http://u:hunter2@127.0.0.1:{free_port()}", PushFailed)):  # fmt: skip
+        with pytest.raises(code) as failed:
+            push(url, "test", "x 1\n")
+        assert "hunter2" not in str(failed.value)
+    assert len(gateway.received) == 1
 
 
 def test_passwords_of_systems_need_not_be_known_where_metrics_are_made(drkeeper, tmp_path):

@@ -88,10 +88,9 @@ def _of_drills(status: Status) -> Iterator[Note]:
             yield Note("bad", f"The last drill of {line.name} ended with: {line.outcome}; {line.deadline}.", again)
         elif line.state == "due":
             yield Note("warn", f"A drill of {line.name} is overdue.", again)
-        if line.why_not:
-            yield Note(
-                "warn", f"Should {line.name} happen now: {line.why_not}.", f"drkeeper plan --scenario {line.name}"
-            )
+        if line.stuck and status.points:
+            text = f"Should {line.name} happen now, these would not come back: {_some(line.stuck)}."
+            yield Note("warn", text, f"drkeeper plan --scenario {line.name}")
         elif line.p90_seconds is not None and line.rto_seconds is not None and line.p90_seconds > line.rto_seconds:
             took, promised = duration(line.p90_seconds), duration(line.rto_seconds)
             text = f"Recovering from {line.name} may take {took}, more than the RTO of {promised}."

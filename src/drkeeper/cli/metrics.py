@@ -1,4 +1,4 @@
-"""`drkeeper metrics`: print, write or serve the gauges of a vault."""
+"""`drkeeper metrics`: print, write, push or serve the gauges of a vault."""
 
 from pathlib import Path
 
@@ -18,8 +18,15 @@ DEFAULT_LISTEN = "127.0.0.1:9750"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write this file, whole or not at all, instead of stdout.",
 )
+@click.option(
+    "--push",
+    "gateway",
+    metavar="URL",
+    envvar="DRKEEPER_PUSH_URL",
+    help="Put them to this Pushgateway, instead of stdout; for jobs that nobody can scrape.",
+)
 @click.pass_context
-def command(context: click.Context, file: Path | None) -> None:
+def command(context: click.Context, file: Path | None, gateway: str | None) -> None:
     r"""Print what is known of the vault in Prometheus' text format.
 
     Needs to read the vault only: no password of a system, no key of an encrypted vault; references to them need
@@ -29,6 +36,7 @@ def command(context: click.Context, file: Path | None) -> None:
     Examples:
       drkeeper metrics
       drkeeper metrics --out /var/lib/node_exporter/textfile/drkeeper.prom
+      drkeeper metrics --push http://pushgateway.monitoring.svc.cluster.local:9091
       drkeeper metrics serve --listen 0.0.0.0:9750
     """
     if context.invoked_subcommand is not None:
@@ -37,11 +45,16 @@ def command(context: click.Context, file: Path | None) -> None:
 
     settings = settings_of(context)
     settings.quiet_logging()
-    text = look(observer(settings.load_policy(only_the_vault=True)))
-    if file is None:
-        click.echo(text, nl=False)
-    else:
+    policy = settings.load_policy(only_the_vault=True)
+    text = look(observer(policy))
+    if file is not None:
         _replace(file, text)
+    if gateway is not None:
+        from drkeeper.pushing import push
+
+        push(gateway, policy.name, text)
+    if file is None and gateway is None:
+        click.echo(text, nl=False)
 
 
 @command.command("serve")
@@ -51,9 +64,10 @@ def command(context: click.Context, file: Path | None) -> None:
 )
 @pass_settings
 def serve(settings: Settings, listen: tuple[str, int], every_seconds: float) -> None:
-    r"""Serve /metrics and /healthz until SIGTERM.
+    r"""Serve /metrics, /healthz and, for people, a status page until SIGTERM.
 
-    Scrapes are answered from what was seen last, so they cost the vault nothing.
+    All are answered from what was seen last, so they cost the vault nothing. The page is read only, and asks nobody
+    for a password: let those reach it who may know what is protected, and how well.
 
     \b
     Examples:

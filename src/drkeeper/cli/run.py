@@ -12,7 +12,7 @@ METRICS_SECONDS = 60.0
 
 
 @click.command("run")
-@click.option("--metrics", "listen", type=LISTEN, help="Serve /metrics and /healthz at this address.")
+@click.option("--metrics", "listen", type=LISTEN, help="Serve /metrics, /healthz and a status page there.")
 @pass_settings
 def command(settings: Settings, listen: tuple[str, int] | None) -> None:
     r"""Do everything that the policy schedules, as a daemon: backup, verify, prune, beat, drill.
