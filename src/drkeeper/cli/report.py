@@ -1,17 +1,14 @@
 """`drkeeper report`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import click
 
 from drkeeper.cli.settings import Settings, pass_settings
-from drkeeper.errors import DrkeeperError, UsageInvalid
+from drkeeper.errors import UsageInvalid
 
-if TYPE_CHECKING:
-    from drkeeper.report.quarter_record import QuarterRecord
-
-Form = Literal["html", "pdf", "md", "json"]
+Form = Literal["html", "pdf", "md", "json"]  # as in report.quarter_files, which is imported when it is used
 FORMS: tuple[Form, ...] = ("html", "pdf", "md", "json")
 
 
@@ -60,6 +57,7 @@ def command(settings: Settings, *, quarter: str | None, forms: tuple[Form, ...],
     """
     from drkeeper import clock, quarterly
     from drkeeper.quarter import Quarter
+    from drkeeper.report.quarter_files import rendered, write_reports
 
     now = clock.now()
     wanted = Quarter.parse(quarter) if quarter else Quarter.of(now)
@@ -74,44 +72,6 @@ def command(settings: Settings, *, quarter: str | None, forms: tuple[Form, ...],
         return
     for file in write_reports(record, out, chosen):
         click.echo(f"report: {file}")
-
-
-def write_reports(record: "QuarterRecord", folder: Path, forms: tuple[Form, ...]) -> list[Path]:
-    """Write the record in these forms, named after policy and quarter."""
-    from drkeeper.report.quarter_view import file_stem
-
-    files = []
-    for form in forms:
-        file = folder / f"{file_stem(record)}.{form}"
-        content = rendered(record, form)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        except OSError as error:
-            raise DrkeeperError(f"the report cannot be written to {file}: {error.strerror}") from error
-        files.append(file)
-    return files
-
-
-def rendered(record: "QuarterRecord", form: Form) -> bytes:
-    """The record in one form."""
-    match form:
-        case "html":
-            from drkeeper.report.quarter_html import render_html
-
-            return render_html(record).encode()
-        case "md":
-            from drkeeper.report.quarter_markdown import render_markdown
-
-            return render_markdown(record).encode()
-        case "pdf":
-            from drkeeper.report.pdf import render_pdf
-
-            return render_pdf(record)
-        case "json":
-            from drkeeper.report.quarter_view import quarter_bytes
-
-            return quarter_bytes(record) + b"\n"
 
 
 def _print(content: bytes, form: Form) -> None:

@@ -5,7 +5,7 @@ Every step calls what the command line calls, and shows the command that one wou
 
 from datetime import datetime
 
-from drkeeper import actions, artifacts, audit, clock, evidence, recovery
+from drkeeper import actions, artifacts, audit, clock, evidence, quarterly, recovery
 from drkeeper.demo.account import judged_rows, write_reports
 from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
 from drkeeper.demo.sdks import Sdks, Snapshots, started_both
@@ -16,6 +16,7 @@ from drkeeper.demo.stage import (
     KEY_FILE,
     POLICY_FILE,
     PUBLIC_KEY,
+    QUARTER,
     S3_EAST,
     S3_WEST,
     VAULT_EAST,
@@ -27,8 +28,10 @@ from drkeeper.demo.west import SCENARIO, InWest, Recovered
 from drkeeper.demo.worker import Worker
 from drkeeper.objectives import outcome_of
 from drkeeper.plan import Choice
+from drkeeper.quarter import Quarter
 from drkeeper.replication import native
 from drkeeper.replication.native_changes import TurnOnVersioning
+from drkeeper.report.quarter_files import write_reports as write_quarter
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.words import count, duration, size
 from drkeeper.signing import read_public
@@ -139,7 +142,7 @@ class Story(Told):
         self.tell.act("Prove that it would come back")
         self.tell.command(f"drkeeper drill run --scenario {SCENARIO}")
         with self.tell.waiting("restoring into a sandbox, with a clock"):
-            record = actions.drill(self.policy, scenario=SCENARIO)
+            record = rehearsals.drill(self.policy, scenario=SCENARIO)
         outcome = outcome_of(record)
         if outcome != "recovered":
             self.failures.append(f"drill: {outcome} {record.error}".strip())
@@ -235,7 +238,12 @@ class Story(Told):
         self.insist(found.checks, "the drill's report is as it was signed")
         self.tell.command("drkeeper audit verify")
         self.insist(audit.verify_chain(vault), "who changed what is a whole chain, in both regions")
+        quarter = Quarter.of(clock.now())
+        self.tell.command(f"drkeeper report --quarter {quarter.name} --out .")
+        files = write_quarter(quarterly.report(self.policy, quarter, clock.now()), self.platform.folder, stem=QUARTER)
         self.tell.say(f"the drill's report: [bold]{report.as_uri()}[/]")
+        for file in files[:2]:
+            self.tell.say(f"the quarter's report: [bold]{file.as_uri()}[/]")
 
 
 def play(platform: Platform, tell: Telling) -> list[str]:
