@@ -12,7 +12,6 @@ from html.parser import HTMLParser
 import pytest
 
 import status_examples
-from browser import DESKTOP, PHONE, driver, window
 from drkeeper._exporter.http import Looked, Page, Server
 from drkeeper.known import BackupRun, BackupRuns
 from drkeeper.outlook import outlooks
@@ -20,6 +19,7 @@ from drkeeper.report.status_page import answered, content_security, render_page
 from drkeeper.schedules import Cron
 from drkeeper.status import build_status
 from status_examples import EXAMPLES, NOW, at_work, away, in_trouble, new
+from webdriver import DESKTOP, PHONE, driver, window
 
 
 def status_of(known, now=NOW):
