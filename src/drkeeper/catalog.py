@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import groupby
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field
@@ -111,11 +113,16 @@ def newest_first(vault: Vault, keys: Sequence[str] | None = None) -> Iterator[Re
         vault: Where they are.
         keys: Of their records, oldest first; all that any region names by default.
     """
-    for key in reversed(vault.record_keys(POINTS) if keys is None else keys):
-        try:
+    newest = reversed(vault.record_keys(POINTS) if keys is None else keys)
+    for _, alike in groupby(newest, key=lambda key: key.rpartition("-")[0]):
+        # Names tell seconds only; of one second there may be two.
+        yield from sorted(_readable(vault, alike), key=lambda point: point.created_at, reverse=True)
+
+
+def _readable(vault: Vault, keys: Iterable[str]) -> Iterator[RecoveryPoint]:
+    for key in keys:
+        with suppress(FrameMissing, RecordCorrupt):
             yield vault.read_record(key, RecoveryPoint)
-        except (FrameMissing, RecordCorrupt):
-            continue
 
 
 def find_point(vault: Vault, wanted: str, *, allow_partial: bool = False) -> RecoveryPoint:

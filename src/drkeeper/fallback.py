@@ -4,15 +4,13 @@ For restores and drills alike: they say how to try one point, and this says with
 """
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from typing import TypeVar
 
 from drkeeper import catalog, clock
-from drkeeper.errors import DrkeeperError, FrameMissing, PointCorrupt, RecordCorrupt
+from drkeeper.errors import DrkeeperError, FrameMissing, PointCorrupt
 from drkeeper.facts import Check
 from drkeeper.log import get_logger
 from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.vault.layout import POINTS, point_id_of
 from drkeeper.vault.vault import Vault
 
 T = TypeVar("T")
@@ -50,18 +48,12 @@ def falling_back(vault: Vault, point: RecoveryPoint, attempt: Attempt[T], *, sys
 def point_before(
     vault: Vault, point: RecoveryPoint, systems: Collection[str], *, without: Collection[str] = ()
 ) -> RecoveryPoint | None:
-    """The newest point that is no younger than this one, holds the systems whole, and that no proof speaks against."""
-    for key in reversed(vault.record_keys(POINTS)):
-        point_id = point_id_of(key)
-        if point_id == point.point_id or point_id in without:
-            continue
-        with suppress(FrameMissing, RecordCorrupt):  # forgotten since it was listed, or damaged itself
-            found = vault.read_record(key, RecoveryPoint)
-            whole = {record.name for record in found.systems if record.status == "complete"}
-            # Two of one second are as good as each other: the one that is known to be corrupt was left out above.
-            earlier = found.purpose == "backup" and found.created_at <= point.created_at
-            if earlier and whole.issuperset(systems) and catalog.proof_of(vault, point_id).failed is None:
-                return found
+    """The newest point that is older than this one, holds the systems whole, and that no proof speaks against."""
+    for found in catalog.newest_first(vault):
+        earlier = found.purpose == "backup" and found.created_at < point.created_at and found.point_id not in without
+        whole = {record.name for record in found.systems if record.status == "complete"}
+        if earlier and whole.issuperset(systems) and catalog.proof_of(vault, found.point_id).failed is None:
+            return found
     return None
 
 

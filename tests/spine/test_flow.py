@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 
 import pytest
 
@@ -246,3 +247,15 @@ def test_no_secret_is_in_any_output(platform):
         assert not [secret for secret in secrets if secret in done.stdout + done.stderr]
     stored = b"".join(file.read_bytes() for file in (platform.folder / "vault").rglob("*") if file.is_file())
     assert not [secret for secret in secrets if secret.encode() in stored]
+
+
+def test_of_two_points_of_one_second_the_later_one_is_the_latest(platform):
+    """Names of records tell seconds only."""
+    point = catalog.find_point(open_vault(platform.policy()), platform.json("backup")["point_id"])
+    vault = open_vault(platform.policy())
+    second = point.created_at.replace(microsecond=0)
+    for point_id, microsecond in (("ffffffffffff", 1), ("aaaaaaaaaaaa", 900_000), ("cccccccccccc", 500_000)):
+        moment = second + timedelta(days=1, microseconds=microsecond)
+        twin = point.model_copy(update={"point_id": point_id, "created_at": moment})
+        assert vault.create_record(catalog.key_of(twin), twin)
+    assert catalog.find_point(vault, "latest").point_id == "aaaaaaaaaaaa"
