@@ -49,11 +49,19 @@ function look(frame) {
       text.getBoundingClientRect()).filter(box => box.height > 0).map(box => box.height),
   };
 }
-let left = document.querySelectorAll('iframe').length;
-for (const frame of document.querySelectorAll('iframe')) frame.addEventListener('load', () => {
-  frame.dataset.found = JSON.stringify(look(frame));
-  if (!--left) document.body.dataset.done = 'yes';
-});
+let left = wanted.length;
+for (const [page, width] of wanted) {
+  const frame = document.createElement('iframe');
+  frame.width = width;
+  frame.height = 900;
+  frame.style.border = 0;
+  frame.addEventListener('load', () => {
+    frame.dataset.found = JSON.stringify(look(frame));
+    if (!--left) document.body.dataset.done = 'yes';
+  });
+  frame.src = page;
+  document.body.append(frame);
+}
 """
 
 
@@ -72,15 +80,10 @@ def browse(page: Path, *flags: str) -> str:
 def looks(pages: list[Path], widths: list[int], *flags: str) -> dict[tuple[str, int], dict]:
     """What each page looks like in a frame of each width, by its name and the width."""
     wanted = [(page, width) for page in pages for width in widths]
-    frames = "".join(
-        f'<iframe src="{html.escape(page.name)}" width="{width}" height="900" style="border:0"></iframe>'
-        for page, width in wanted
-    )
     harness = pages[0].parent / "harness.html"
-    # The script first: frames must not load before somebody listens.
-    harness.write_text(
-        f"<!DOCTYPE html><meta charset=utf-8><body>{frames}<script>{_LOOK}</script></body>", encoding="utf-8"
-    )
+    frames = json.dumps([(page.name, width) for page, width in wanted])
+    script = f"<script>const wanted = {frames};{_LOOK}</script>"
+    harness.write_text(f"<!DOCTYPE html><meta charset=utf-8><body>{script}</body>", encoding="utf-8")
     dom = browse(harness, "--dump-dom", "--virtual-time-budget=8000", *flags)
     assert 'data-done="yes"' in dom
     found = [json.loads(html.unescape(text)) for text in re.findall(r'data-found="([^"]*)"', dom)]
