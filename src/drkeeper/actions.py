@@ -7,33 +7,30 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from drkeeper import audit, catalog, clock, evidence, findings, runs, usable
+from drkeeper import audit, catalog, clock, findings, runs, usable
 from drkeeper.backup import Source, take_point
-from drkeeper.errors import BackupPartial, DrkeeperError, UsageInvalid, VerificationFailed
+from drkeeper.errors import BackupPartial, DrkeeperError, VerificationFailed
 from drkeeper.facts import Check
 from drkeeper.forecast import History
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.hooking import FREEZE, around
 from drkeeper.lease import WRITE, Lease, hold
-from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.recovery_point import Purpose, RecoveryPoint
 from drkeeper.replicate import RegionResult, replicate, replicate_records, scattered_points
-from drkeeper.report.record import DrillRecord
 from drkeeper.runbook import render_runbook
 from drkeeper.systems import Delivering, System
-from drkeeper.vault.layout import point_id_of, runbook_key, time_text
+from drkeeper.vault.layout import runbook_key
 from drkeeper.vault.vault import Vault
 from drkeeper.verify import Depth, Verification, verify_points
 from drkeeper.wiring import (
     acting_policy,
     acting_policy_if_known,
+    finding_terms,
     guards,
     has_buckets,
     hooking,
@@ -46,16 +43,10 @@ from drkeeper.wiring import (
 if TYPE_CHECKING:
     from drkeeper.artifacts import Brought
     from drkeeper.deliver import Delivered
-    from drkeeper.drilling import Setting
-    from drkeeper.game_day import Host
 
-HISTORY_RECORDS = 50
-# So many drills back a scenario that failed is still known to have failed.
-REHEARSAL_RECORDS = 200
 # For a writer that holds a system's lock; a materialisation takes minutes. Nothing is frozen yet, so waiting costs time
 # and no more. After that this one system fails.
 FREEZE_WAIT_SECONDS = 600.0
-DRILLS = "drills/"
 
 
 @dataclass(frozen=True)
@@ -246,101 +237,6 @@ def _beat(system: System) -> Heartbeat:
     return mark
 
 
-def drill(
-    policy: Policy,
-    point_id: str = catalog.LATEST,
-    *,
-    scenario: str = "",
-    before: datetime | None = None,
-    surprise: bool = False,
-    seed: int | None = None,
-    in_turn: bool = False,
-    trigger: Literal["manual", "schedule"] = "manual",
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
-) -> DrillRecord:
-    """Restore a point into a sandbox, measure, and keep the record, and what it proves, in the vault.
-
-    Args:
-        policy: Whose systems.
-        point_id: Of the point.
-        scenario: What is taken to be lost; "": all that the point holds.
-        before: Take the newest point before this moment.
-        surprise: Draw the point and, where none is named, the scenario.
-        seed: Draw them by this one.
-        in_turn: Drill what is due, as the policy's section `drills` says.
-        trigger: Who began it.
-        progress: Told of every block.
-        stop: Set from elsewhere to end it.
-    """
-    from drkeeper import drilling
-
-    evidence.insist_key(policy.evidence.key)
-    vault = open_vault(policy)
-    asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger)
-    if in_turn:
-        asked = drilling.in_turn(policy, drills(vault, newest=REHEARSAL_RECORDS), asked)
-    asked = drilling.draw_scenario(policy, asked)
-    with audit.recorded(vault, policy.name, "drill", trigger=trigger, scenario=asked.scenario) as ending:
-        setting = drilling.settle(policy, vault, asked, history(vault))
-        record = keep_drill(policy, vault, setting, drilling.rehearse(setting, progress=progress, stop=stop))
-        ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
-        ending.exit_code = exit_code_of(record)
-    return record
-
-
-def game_day(
-    policy: Policy,
-    policy_folder: Path,
-    host: "Host",
-    *,
-    scenario: str,
-    point_id: str = catalog.LATEST,
-    before: datetime | None = None,
-    participants: tuple[str, ...] = (),
-) -> DrillRecord:
-    """Have people recover from a scenario by hand, on empty servers, with a clock; keep the record.
-
-    Args:
-        policy: Whose systems.
-        policy_folder: Where the policy lies.
-        host: Who talks with the people.
-        scenario: What is taken to be lost.
-        point_id: What is checked against, where people restore without drkeeper.
-        before: The same, by a moment.
-        participants: Their names.
-    """
-    from drkeeper import drilling, game_day
-
-    vault = open_vault(policy)
-    with audit.recorded(vault, policy.name, "drill game-day", scenario=scenario) as ending:
-        asked = drilling.Asked(point_id, scenario, before)
-        asked.insist_sound()
-        setting = drilling.settle(policy, vault, asked, history(vault)).as_game_day(participants)
-        record = keep_drill(policy, vault, setting, game_day.play(policy, policy_folder, setting.request, host))
-        ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
-        ending.exit_code = exit_code_of(record)
-    return record
-
-
-def keep_drill(policy: Policy, vault: Vault, setting: "Setting", record: DrillRecord) -> DrillRecord:
-    """Keep the record of a drill or game day, and what it proves; the record as it was kept."""
-    from drkeeper import drilling
-
-    kept = drilling.with_history(record, policy, drills(vault, newest=REHEARSAL_RECORDS))
-    kept = findings.with_findings(vault, kept, _terms(policy))
-    kept = kept.model_copy(update={"audit_head": audit.head(vault)})
-    vault.create_record(f"{DRILLS}{time_text(kept.started_at)}-{kept.drill_id}.json", kept)
-    drilling.keep_proofs(vault, setting, kept)
-    evidence.keep(vault, kept, policy.evidence.key)
-    findings.note_drill(vault, kept, _terms(policy))
-    return kept
-
-
-def _terms(policy: Policy) -> findings.Terms:
-    return findings.Terms(policy.drills.lead, policy.drills.finding_due)
-
-
 def verify(
     policy: Policy,
     point_ids: Iterable[str] = (catalog.LATEST,),
@@ -356,7 +252,7 @@ def verify(
     chosen = points or catalog.list_points(vault).points
     with audit.recorded(vault, policy.name, "verify", level=level, sample=sample, points=len(chosen)) as ending:
         result = verify_points(vault, chosen, level=level, sample=sample, seed=seed, progress=progress)
-        findings.note_proofs(vault, result.proofs, _terms(policy))
+        findings.note_proofs(vault, result.proofs, finding_terms(policy))
         ending.detail.update(verdict=result.verdict, findings=len(result.findings))
         ending.exit_code = VerificationFailed.exit_code if result.proofs and result.verdict != "passed" else 0
     return result
@@ -376,26 +272,6 @@ def heal(policy: Policy, found: Verification, *, wait_seconds: float = 0) -> lis
         for store in vault.regions.available().values():
             store.flush()
         return mended
-
-
-def drills(vault: Vault, *, newest: int = HISTORY_RECORDS) -> list[DrillRecord]:
-    """The newest drill records, oldest first."""
-    return [vault.read_record(key, DrillRecord) for key in vault.record_keys(DRILLS)[-newest:]]
-
-
-def find_drill(vault: Vault, wanted: str) -> DrillRecord:
-    """The drill of an id, of an unambiguous beginning of one, or `latest`.
-
-    Raises:
-        UsageInvalid: None, or more than one, answers to it.
-    """
-    keys = vault.record_keys(DRILLS)
-    matching = keys[-1:] if wanted == catalog.LATEST else [key for key in keys if point_id_of(key).startswith(wanted)]
-    if len(matching) != 1:
-        raise UsageInvalid(
-            f"{len(matching) or 'no'} drills answer to {wanted}", hint="list them with `drkeeper drill list --all`"
-        )
-    return vault.read_record(matching[0], DrillRecord)
 
 
 def history(vault: Vault) -> History:

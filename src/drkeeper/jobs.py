@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from drkeeper import actions, audit, keeping
+from drkeeper import actions, audit, keeping, rehearsals
 from drkeeper._policy.recovery_sections import NotifyOn
 from drkeeper.errors import BackupPartial, VerificationFailed
 from drkeeper.lease import hold
@@ -116,7 +116,7 @@ def _beat(policy: Policy) -> None:
 
 
 def _drill(policy: Policy, stop: threading.Event, told: Told) -> None:
-    record = actions.drill(policy, in_turn=True, trigger="schedule", stop=stop)
+    record = rehearsals.drill(policy, in_turn=True, trigger="schedule", stop=stop)
     scenario, exit_code = record.scenario_name, exit_code_of(record)
     get_logger().info("drill recorded", drill=record.drill_id, scenario=scenario, exit_code=exit_code)
     tell_drill(told, record)

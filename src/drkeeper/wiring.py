@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from drkeeper import applications, audit
+from drkeeper import applications, audit, findings
 from drkeeper.applications import Application
 from drkeeper.errors import Refused, UsageInvalid, VaultUnreachable
 from drkeeper.hooking import Hooking
@@ -192,6 +192,11 @@ def executing(policy: Policy, hooks: Iterable[Hook]) -> dict[str, Executing]:
     names = {hook.exec.system for hook in hooks if hook.exec is not None}
     opened = open_systems(policy, names) if names else {}
     return {name: system for name, system in opened.items() if isinstance(system, Executing)}
+
+
+def finding_terms(policy: Policy) -> findings.Terms:
+    """Who answers for what drills and verifications find, and until when."""
+    return findings.Terms(policy.drills.lead, policy.drills.finding_due)
 
 
 def has_buckets(policy: Policy) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from tests.feast_registry.examples import a_registry
 from tests.mlflow_application.tracking import EMPTY, connected
 
-from drkeeper import actions, usable
+from drkeeper import actions, rehearsals, usable
 from drkeeper.applications import Restored
 from drkeeper.applications._mlflow.options import RecordedModel
 from drkeeper.applications.feast import FeastApplication
@@ -155,7 +155,7 @@ def test_a_drill_that_lacks_systems_of_an_application_does_not_prove_it_usable(o
     """Of what the point does not hold nobody can say that it works."""
     take_point(policy)
 
-    record = actions.drill(policy)
+    record = rehearsals.drill(policy)
 
     assert not record.error
     unasked = [(each.subject, each.detail) for each in record.usable if each.subject.partition(".")[0] == "features"]

@@ -13,7 +13,7 @@ import pyrage
 import pytest
 from tests.spine.conftest import Platform
 
-from drkeeper import actions
+from drkeeper import rehearsals
 from drkeeper.policy import load_policy
 
 MORE = """\
@@ -131,7 +131,7 @@ def test_a_sandbox_that_does_not_start_leaves_a_record_and_nothing_else(platform
     script.chmod(0o755)
     monkeypatch.setattr("drkeeper.sandbox.redis._binary", lambda: script)
     policy = load_policy(platform.policy_file, {**os.environ, **platform.environment})
-    record = actions.drill(policy, scenario="everything-lost")
+    record = rehearsals.drill(policy, scenario="everything-lost")
     assert (tmp_path / "struck").exists()
     assert "Out Of Memory allocating 8 bytes" in record.error
     failed = {step.system: step.outcome for step in record.steps}
@@ -145,7 +145,7 @@ def test_a_sandbox_that_does_not_start_leaves_a_record_and_nothing_else(platform
 def test_without_room_for_a_sandbox_the_record_says_so(platform):
     policy = load_policy(platform.policy_file, {**os.environ, **platform.environment})
     sandbox = policy.sandbox.model_copy(update={"folder": Path("/proc/nowhere")})
-    record = actions.drill(policy.model_copy(update={"sandbox": sandbox}))
+    record = rehearsals.drill(policy.model_copy(update={"sandbox": sandbox}))
     assert "no folder for the sandbox" in record.error
     assert record.rto_seconds is None
 

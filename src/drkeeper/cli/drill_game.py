@@ -95,7 +95,7 @@ def game_day(
       drkeeper drill game-day --scenario region-lost --participant "A. Person" --participant "B. Person"
       drkeeper drill game-day --scenario online-store-lost --report-dir reports
     """
-    from drkeeper import actions
+    from drkeeper import rehearsals
     from drkeeper.notify import tell_drill, telling
 
     policy = settings.load_policy()
@@ -103,7 +103,7 @@ def game_day(
         make_folder(report_dir)
     settings.quiet_logging()
     with telling(policy, "drill") as told:
-        record = actions.game_day(
+        record = rehearsals.game_day(
             policy,
             settings.find_policy().absolute().parent,
             Table(),

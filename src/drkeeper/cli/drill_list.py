@@ -65,16 +65,14 @@ def list_drills(settings: Settings, *, every: bool, output: Output) -> None:
       drkeeper drill list --all -o wide
       drkeeper drill list -o json | jq '.[] | select(.state != "well") | .scenario'
     """
-    from drkeeper import actions, clock
+    from drkeeper import clock, rehearsals
     from drkeeper.drill_wiring import rehearsable
     from drkeeper.rehearsal import retests
     from drkeeper.wiring import open_vault
 
     policy = settings.load_policy()
     vault = open_vault(policy)
-    records = [
-        record for record in actions.drills(vault, newest=actions.REHEARSAL_RECORDS) if record.policy == policy.name
-    ]
+    records = [record for record in rehearsals.drills(vault) if record.policy == policy.name]
     if every:
         show([_drill_row(record) for record in records], output, DRILL_COLUMNS)
         return
@@ -105,11 +103,11 @@ def show_one(settings: Settings, *, drill_id: str, output: str, out: Path | None
       drkeeper drill show
       drkeeper drill show 7c41 -o html --out drill.html
     """
-    from drkeeper import actions, evidence
+    from drkeeper import evidence, rehearsals
     from drkeeper.wiring import open_vault
 
     vault = open_vault(settings.load_policy())
-    record = actions.find_drill(vault, drill_id)
+    record = rehearsals.find_drill(vault, drill_id)
     text = _rendered(record, output, evidence.seal(vault, record))
     if out is not None:
         try:

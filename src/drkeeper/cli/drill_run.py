@@ -60,7 +60,7 @@ def run_drill(
       drkeeper drill run --surprise
       drkeeper drill run --next
     """
-    from drkeeper import actions
+    from drkeeper import rehearsals
     from drkeeper.notify import tell_drill, telling
 
     if in_turn and (point_id != "latest" or scenario or before is not None or surprise or seed is not None):
@@ -70,7 +70,7 @@ def run_drill(
         make_folder(report_dir)
     with telling(policy, "drill") as told:
         with working(settings) as work:
-            record = actions.drill(
+            record = rehearsals.drill(
                 policy,
                 point_id,
                 scenario=scenario,

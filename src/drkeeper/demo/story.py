@@ -5,7 +5,7 @@ Every step calls what the command line calls, and shows the command that one wou
 
 from datetime import datetime
 
-from drkeeper import actions, artifacts, audit, clock, evidence, quarterly, recovery
+from drkeeper import actions, artifacts, audit, clock, evidence, quarterly, recovery, rehearsals
 from drkeeper.demo.account import judged_rows, write_reports
 from drkeeper.demo.check import Snapshot, compare_champion, compare_features, compare_tracking
 from drkeeper.demo.sdks import Sdks, Snapshots, started_both
