@@ -58,6 +58,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/consistency.py
 	$(BIN)/python bench/applications.py
 	$(BIN)/python bench/relocation.py
+	$(BIN)/python bench/planning.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json

@@ -108,7 +108,7 @@ class Outlook:
         if self.reasons or self.plan is None or self.candidate.point is None:
             raise ScenarioRefused(
                 f"scenario {self.loss.scenario.name}: {'; '.join(self.reasons)}; nothing was changed",
-                hint="; ".join(dict.fromkeys(self.remedies)),
+                hint="; ".join(filter(None, dict.fromkeys(self.remedies))),
                 ways=self.ways,
             )
         return self.plan, self.candidate.point

@@ -6,6 +6,8 @@ from datetime import timedelta
 from tests.failover.platform import delete, let_a_second_pass, put, texts
 
 from drkeeper import clock
+from drkeeper.recovery_beside import BesideRestoring
+from drkeeper.scenarios import BUILT_IN
 
 WHOLE = {"models/a": "a1", "models/b": "b1", "models/c": "c1"}
 
@@ -37,6 +39,10 @@ def test_an_emptied_bucket_fails_over_to_a_replica_of_before_that_and_nothing_of
     assert platform.roles().primary == "replica"
     assert texts(platform.replica) == WHOLE
     assert texts(platform.source) == {"models/ransom": "pay"}, "nobody has touched what may be evidence"
+
+    number = platform.roles().number
+    BesideRestoring(platform.policy(), platform.vault, BUILT_IN["bucket-emptied"]).fail_over("artifacts")
+    assert platform.roles().number == number, "done again after a crash, it does nothing"
 
 
 def test_where_nobody_knows_since_when_the_bucket_is_put_back_from_the_point_after_an_undo_point(platform):
