@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -209,3 +210,28 @@ def cli(tmp_path, capfd, site, monkeypatch):
     sys.modules.pop("drkeeper_file", None)
     drkeeper.systems.kind_names.cache_clear()
     drkeeper.systems.load_kind.cache_clear()
+
+
+class FolderServer:
+    """The sandbox of the kind `file`."""
+
+    kind = "file"
+    process_ids = ()
+    port = 0
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True)
+        self.folder, self.options = folder, {"folder": folder}
+
+    def stop(self):
+        """Nothing runs."""
+
+
+@pytest.fixture
+def drills(cli, monkeypatch):
+    """The command line, with a sandbox for its kind, and one point."""
+    module = ModuleType("drkeeper.sandbox.file")
+    module.start = FolderServer
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    cli.run("backup")
+    return cli

@@ -1,41 +1,14 @@
 """Scenarios are drilled, drawn, due and red: with a kind whose sandbox is a folder, so that each drill is a moment."""
 
 import json
-import sys
 import threading
 import time
 from datetime import UTC, datetime
-from types import ModuleType
 
 import pytest
 
 from drkeeper.jobs import jobs
 from drkeeper.policy import load_policy
-
-
-class FolderServer:
-    """The sandbox of the kind `file`."""
-
-    kind = "file"
-    process_ids = ()
-    port = 0
-
-    def __init__(self, folder):
-        folder.mkdir(parents=True)
-        self.folder, self.options = folder, {"folder": folder}
-
-    def stop(self):
-        """Nothing runs."""
-
-
-@pytest.fixture
-def drills(cli, monkeypatch):
-    """The command line, with a sandbox for its kind, and one point."""
-    module = ModuleType("drkeeper.sandbox.file")
-    module.start = FolderServer
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    cli.run("backup")
-    return cli
 
 
 def spoil(cli, *regions):

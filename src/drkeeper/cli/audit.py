@@ -113,7 +113,7 @@ def show_run(settings: Settings, run: str, output: Output) -> None:
         told = f"{len(found)} runs begin with {run}" if found else f"no run {run} in the audit log"
         raise UsageInvalid(told, hint="see them with `drkeeper audit list`")
     name, links = next(iter(found.items()))
-    rows = [{**link.model_dump(mode="json"), "digest": vault.digest(link)} for link in links]
+    rows = [{**link.model_dump(), "digest": vault.digest(link)} for link in links]
     if output in {"json", "yaml"}:
         show({**_row(name, links), "links": rows}, output, ())
         return
