@@ -139,6 +139,7 @@ class _Drill:
             now=clock.now(),
             history=request.history,
             choice=Choice(allow_partial=True),
+            limits=request.limits,
             meanings=[meaning for meaning in request.meanings if not _lacking(meaning, endpoints)],
         )
         return measured.plan
@@ -153,6 +154,8 @@ class _Drill:
             vault=self._vault,
             notes=measured.notes,
             take_undo=_no_undo,
+            limits=request.limits,
+            step_seconds=request.step_seconds,
             progress=self._progress,
             stop=self._stop,
             prove=lambda name: prove(request, name, endpoints, self._vault, self._stop),

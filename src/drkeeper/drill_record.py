@@ -1,12 +1,13 @@
 """What a drill found, as its record. Pure: the figures were measured in `drill`, here they are put together."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from drkeeper import __version__
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.drill_words import assumptions, expected, not_tested
-from drkeeper.forecast import Limits, makespan, total
+from drkeeper.forecast import makespan, total
 from drkeeper.heartbeat import loss_seconds
 from drkeeper.plan import fingerprint
 from drkeeper.report.record import DrillRecord, Forecast, Phase, PhaseName, PointSummary, StepRecord, SystemOutcome
@@ -112,13 +113,13 @@ def _slowest_start(measured: Measured) -> list[Forecast]:
     return sorted(starts, key=lambda forecast: forecast.p50_seconds)[-1:]
 
 
-def _system_forecast(measured: Measured, name: str) -> Forecast | None:
+def _system_forecast(request: DrillRequest, measured: Measured, name: str) -> Forecast | None:
     """From the start of all sandboxes to the end of one system's last step, which waits for steps of the others."""
     if measured.plan is None:
         return None
     steps = measured.plan.steps
     own = [step.step_id for step in steps if getattr(step, "system", "") == name]
-    limits = Limits(hosts={step.step_id: step.host for step in steps})
+    limits = replace(request.limits, hosts={step.step_id: step.host for step in steps})
     return total([*_slowest_start(measured), makespan(steps, limits, until=own)]) if own else None
 
 
@@ -158,7 +159,7 @@ def _outcomes(
             as_of=record.as_of,
             size_bytes=record.size_bytes,
             rto_seconds=_span_seconds(own) if complete and record.name not in measured.asked_only else None,
-            rto_forecast=_system_forecast(measured, record.name),
+            rto_forecast=_system_forecast(request, measured, record.name),
             rpo_seconds=loss_seconds(disaster_at, beat) if beat else None,
             rpo_note=measured.beat_notes.get(record.name, "" if beat else "not measured: it was not restored"),
             newest_beat=beat,

@@ -9,11 +9,11 @@ from typing import Literal
 from drkeeper.applications import Application
 from drkeeper.drill_places import Fallback
 from drkeeper.facts import Check
-from drkeeper.forecast import Run
+from drkeeper.forecast import Limits, Run
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.report.record import FellBack, Objectives, Phase, StepRecord
-from drkeeper.restore import MemoryNotes
+from drkeeper.restore import STEP_SECONDS, MemoryNotes
 from drkeeper.steps import Meaning, RestorePlan
 
 EVERYTHING = "every protected server and its data are lost; the vault is left"
@@ -62,6 +62,8 @@ class DrillRequest:
         regions: Names of the regions that hold the point.
         recipients: Public keys that the vault is sealed to.
         locked_until: Until when the point's record cannot be deleted, where the store tells.
+        limits: How many steps run at once, as in production.
+        step_seconds: A step that takes longer has failed, as in production.
         fall_back: How many earlier points are tried when `point` turns out to be corrupt.
     """
 
@@ -78,6 +80,8 @@ class DrillRequest:
     exercise: Exercise = Exercise()
     recipients: tuple[str, ...] = ()
     locked_until: datetime | None = None
+    limits: Limits = field(default_factory=Limits)
+    step_seconds: float = STEP_SECONDS
     fall_back: int = 0
 
     @property

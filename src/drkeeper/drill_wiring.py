@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 from drkeeper.drill_places import Fallback
 from drkeeper.drill_request import DrillRequest, Exercise
 from drkeeper.errors import Refused, UsageInvalid
+from drkeeper.forecast import Limits
 from drkeeper.policy import Policy, ScratchCluster
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import Objectives
@@ -60,6 +61,8 @@ def drill_request(
         meanings=meanings(policy),
         exercise=exercise,
         recipients=tuple(encryption.recipients) if encryption else (),
+        limits=Limits(policy.recovery.at_once, policy.recovery.at_once_per_host),
+        step_seconds=policy.recovery.step_timeout.total_seconds(),
         fall_back=policy.recovery.fall_back,
     )
 

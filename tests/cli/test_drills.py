@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from drkeeper.errors import Interrupted
 from drkeeper.jobs import jobs
 from drkeeper.policy import load_policy
+from drkeeper.throttle import current_stop
 
 
 def spoil(cli, *regions):
@@ -244,3 +246,23 @@ def test_one_drill_is_shown_again_in_each_form(drills):
     drills.run("drill", "show", "-o", "html", "--out", str(page))
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert "no drills answer to zz" in drills.run("drill", "show", "zz", code=2).err
+
+
+def test_a_step_that_hangs_is_ended_as_in_production_and_the_record_says_so(drills, monkeypatch):
+    import drkeeper_file
+
+    drills.write_policy("recovery: {step_timeout: 1s}\n")
+    struck = threading.Event()
+
+    def hang(system, record, streams, staging):
+        del system, record, streams, staging
+        struck.set()
+        current_stop().wait(60)
+        raise Interrupted("told to end")
+
+    monkeypatch.setattr(drkeeper_file.FileSystem, "load", hang)
+    record = drills.json("drill", code=1)
+    assert struck.is_set()
+    assert "longer than" in record["error"]
+    assert {step["outcome"] for step in record["steps"] if step["verb"] == "switch"} == {"not run"}
+    assert {check["verdict"] for check in record["clean_up"]} == {"passed"}
