@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyrage
 import pytest
 import redis
+from tests.test_docs import code_blocks
 
 from drkeeper.errors import ToolMissing
 from drkeeper.sandbox import start_sandbox
@@ -261,11 +263,7 @@ def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "other-"}, "data": {"a": "b"}}
     other = site.plane.request("POST", path, body)["metadata"]
     site.run("backup")
-    site.plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
-    deadline = time.monotonic() + 60
-    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(site.plane)):
-        assert time.monotonic() < deadline, "the namespace is not gone"
-        time.sleep(0.1)
+    delete_namespace(site)
     site.cache().hset("customer:2", mapping={"spent": 1})
     done = site.json("restore", "--scenario", "namespace-deleted", "--yes")
     assert [step["verb"] for step in done["steps"]] == ["undo", "load", "switch", "release", "verify"]
@@ -275,6 +273,25 @@ def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
     after = site.plane.request("GET", f"{path}/{other['name']}")["metadata"]
     assert (after["uid"], after["resourceVersion"]) == (other["uid"], other["resourceVersion"])
     site.plane.request("DELETE", f"{path}/{other['name']}")
+
+
+def delete_namespace(site):
+    site.plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+    deadline = time.monotonic() + 60
+    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(site.plane)):
+        assert time.monotonic() < deadline, "the namespace is not gone"
+        time.sleep(0.1)
+
+
+def test_a_deleted_namespace_is_put_back_by_the_commands_of_its_runbook(site):
+    site.run("backup")
+    page = site.folder / "page.md"
+    page.write_text(site.run("runbook", "show", "namespace-deleted"))
+    delete_namespace(site)
+    for line in "".join(code_blocks(page, "sh")).splitlines():
+        _, *words = shlex.split(line.partition(" || ")[0], comments=True)
+        site.run(*words)
+    assert site.deployment(site.plane)["spec"]["replicas"] == 3
 
 
 def test_a_remote_that_is_away_costs_no_point_and_gets_its_commit_later(site):
