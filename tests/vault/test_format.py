@@ -25,7 +25,7 @@ def script(tmp_path):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     text = (ROOT / "docs/format.md").read_text()
-    (block,) = re.findall(r"runs this very block -->\n```bash\n(.*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"test_format.py runs this very block -->\n```bash\n(.*?)```", text, re.DOTALL)
     file = tmp_path / "restore-stream.sh"
     file.write_text(block)
     return file
