@@ -27,7 +27,6 @@ def drill_request(
     point: RecoveryPoint,
     *,
     trigger: Literal["manual", "schedule"] = "manual",
-    regions: tuple[str, ...] = (),
     past: "Sequence[Run]" = (),
     exercise: Exercise | None = None,
     own: "ScenarioPolicy | None" = None,
@@ -38,7 +37,6 @@ def drill_request(
         policy: Whose systems.
         point: What is restored.
         trigger: Who began it.
-        regions: Names of those that hold the point.
         past: Earlier runs, for the forecast.
         exercise: What is taken to be lost; by default everything.
         own: What the policy says of the scenario.
@@ -53,7 +51,6 @@ def drill_request(
         objectives=Objectives(rto_seconds=rto and rto.total_seconds(), rpo_seconds=rpo and rpo.total_seconds()),
         trigger=trigger,
         folder=policy.sandbox.folder,
-        regions=regions,
         history=past,
         carried={name: options for name, options in carried_options(policy).items() if name in gone},
         fallbacks={name: fallback for name, fallback in drill_fallbacks(policy).items() if name in gone},

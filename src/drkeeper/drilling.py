@@ -15,7 +15,7 @@ from drkeeper.drill_places import here
 from drkeeper.drill_proofs import proofs_of_drill
 from drkeeper.drill_record import build_record
 from drkeeper.drill_request import DrillRequest, Measured
-from drkeeper.drill_wiring import drill_request, exercise_of, rehearsable
+from drkeeper.drill_wiring import drill_request, exercise_of, plain, rehearsable
 from drkeeper.errors import DrkeeperError, KeyMissing, PointUnknown, Refused, UsageInvalid
 from drkeeper.forecast import Run
 from drkeeper.policy import Policy
@@ -24,6 +24,8 @@ from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.rehearsal import deadlines, draw, next_of, ranked, retests, trend
 from drkeeper.report.record import DrillRecord
 from drkeeper.vault.layout import POINTS
+from drkeeper.vault.locked import locked_until
+from drkeeper.vault.store import StoreOptions
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import loss, open_vault, policy_after
 
@@ -131,31 +133,30 @@ def settle(policy: Policy, vault: Vault, asked: Asked, past: Sequence[Run] = ())
         UsageInvalid: The scenario does not fit the policy.
     """
     if not asked.scenario:
-        point = _chosen(policy, vault, asked, ())[0]
-        regions = catalog.regions_of(vault, point)
-        request = drill_request(policy, point, trigger=asked.trigger, regions=regions, past=past)
-        return Setting(request, vault)
+        point, disaster_at = _chosen(policy, vault, asked, ())
+        exercise = replace(plain(policy), disaster_at=disaster_at)
+        request = drill_request(policy, point, trigger=asked.trigger, past=past, exercise=exercise)
+        return Setting(_located(policy, vault, request), vault)
     lost, own = loss(policy, asked.scenario)
-    exercise = replace(exercise_of(policy, lost, own), seed=asked.seed)
-    problem, left_vault = "", None
+    left, problem = None, ""
     try:
-        left_vault = _open_left(policy_after(policy, lost, own))
-        point, disaster_at = _chosen(policy, left_vault, asked, lost.systems)
+        left = _open_left(policy_after(policy, lost, own))
+        point, disaster_at = _chosen(policy, left, asked, lost.systems)
     except DrkeeperError as error:
         point, disaster_at = _chosen(policy, vault, asked, lost.systems)
-        problem, left_vault = f"nothing can come back: {error}", None
-    exercise = replace(exercise, disaster_at=disaster_at)
-    readable = left_vault or vault
-    request = drill_request(
-        policy,
-        point,
-        trigger=asked.trigger,
-        regions=catalog.regions_of(readable, point),
-        past=past,
-        exercise=exercise,
-        own=own,
-    )
-    return Setting(request, left_vault, problem)
+        left, problem = None, f"nothing can come back: {error}"
+    exercise = replace(exercise_of(policy, lost, own), seed=asked.seed, disaster_at=disaster_at)
+    request = drill_request(policy, point, trigger=asked.trigger, past=past, exercise=exercise, own=own)
+    return Setting(_located(policy, left or vault, request), left, problem)
+
+
+def _located(policy: Policy, vault: Vault, request: DrillRequest) -> DrillRequest:
+    """With the regions that hold the point, of those that are left, and how long they must keep it."""
+    regions, key = catalog.regions_of(vault, request.point), catalog.key_of(request.point)
+    stores = (policy.vault.regions[name] for name in regions)
+    locks = [locked_until(store, key) for store in stores if isinstance(store, StoreOptions)]
+    until = max((lock for lock in locks if lock is not None), default=None)
+    return replace(request, regions=regions, locked_until=until)
 
 
 def rehearse(setting: Setting, *, progress: Progress | None = None, stop: threading.Event | None = None) -> DrillRecord:
@@ -209,7 +210,7 @@ def _open_left(policy: Policy) -> Vault:
 
 def _chosen(policy: Policy, vault: Vault, asked: Asked, gone: Sequence[str]) -> tuple[RecoveryPoint, datetime | None]:
     """The point, and when the disaster is taken to strike; None: now."""
-    if not gone:
+    if not gone and asked.before is None:
         return catalog.find_point(vault, asked.point_id), None
     if asked.seed is not None:
         return _drawn(policy, vault, asked.seed, gone)

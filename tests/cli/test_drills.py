@@ -110,6 +110,14 @@ def test_a_scenario_that_nothing_comes_back_from_is_a_failed_drill_with_a_record
     assert drills.json("points")[0]["failed_proof"] is None
 
 
+def test_a_region_that_is_left_without_the_point_brings_nothing_back(drills):
+    for record in (drills.folder / "there/points").iterdir():
+        record.unlink()
+    record = drills.json("drill", "run", "--scenario", "region-lost", code=1)
+    assert "nothing can come back" in record["error"]
+    assert record["point"]["regions"] == ["here"]
+
+
 def test_a_corrupt_point_is_answered_by_the_one_before_it_and_the_drill_stays_red(drills):
     [first] = drills.json("points")
     for name in ("first", "second"):
@@ -232,9 +240,10 @@ def test_before_takes_the_newest_point_of_before_that_moment(drills):
     [first] = drills.json("points")
     back_up_in_a_later_second(drills)
     moment = drills.json("points")[-1]["created_at"]
-    record = drills.json("drill", "run", "--scenario", "everything-lost", "--before", moment)
-    assert record["point"]["point_id"] == first["point_id"]
-    assert record["disaster_at"] == moment
+    for words in (("--scenario", "everything-lost"), ()):
+        record = drills.json("drill", "run", *words, "--before", moment)
+        assert record["point"]["point_id"] == first["point_id"]
+        assert record["disaster_at"] == moment
 
 
 def test_one_drill_is_shown_again_in_each_form(drills):
