@@ -18,7 +18,7 @@ COLUMNS = (
     Column("title"),
     Column("systems", "GONE", form=", ".join),
     Column("regions", "REGIONS GONE", form=", ".join, wide=True),
-    Column("ways", "WAYS BACK", form=lambda ways: ", ".join(sorted(set(ways.values())))),
+    Column("ways", "WAYS BACK", form=lambda ways: "; ".join(sorted(set(ways.values())))),
     Column("p50_seconds", "P50", form=human_duration, right=True),
     Column("p90_seconds", "P90", form=human_duration, right=True),
     Column("loss_seconds", "LOSES", form=human_duration, right=True),
