@@ -76,15 +76,8 @@ def build_plan(
     records = {record.name: record for record in point.systems}
     history = history if isinstance(history, History) else History(history)
     wanted = _restorable(point, records, targets, choice, needless=bool(course.ways))
-    holding = [target.system for target in wanted if not target.empty]
-    _insist_free(holding, into=choice.into, overwrite=choice.overwrite)
-    switched = tuple(fail_overs(course, history))
-    steps = (*switched, *restore_steps(point, records, wanted, holding, history))
-    if switched:
-        steps = _released_after(steps, [step.step_id for step in switched])
-    if choice.keep_held:
-        steps = _without_releases(steps)
-    steps += tuple(following(course, steps, history))
+    _insist_free(_holding(wanted), into=choice.into, overwrite=choice.overwrite)
+    steps = _all_steps(point, wanted, choice, course, history)
     names = {target.system for target in wanted}
     if choice.prove and not choice.only and not choice.into:
         steps += tuple(proofs(meanings, names | {way.system for way in course.ways}, steps, history))
@@ -111,6 +104,24 @@ def build_plan(
         before=course.before,
         point_why=course.point_why,
     )
+
+
+def _all_steps(
+    point: RecoveryPoint, wanted: Sequence[Target], choice: Choice, course: Course, history: Sequence[Run]
+) -> tuple[Step, ...]:
+    """All but the proofs."""
+    records = {record.name: record for record in point.systems}
+    switched = tuple(fail_overs(course, history))
+    steps = (*switched, *restore_steps(point, records, wanted, _holding(wanted), history))
+    if switched:
+        steps = _released_after(steps, [step.step_id for step in switched])
+    if choice.keep_held:
+        steps = _without_releases(steps)
+    return (*steps, *following(course, steps, history))
+
+
+def _holding(targets: Sequence[Target]) -> list[str]:
+    return [target.system for target in targets if not target.empty]
 
 
 def _left_out(point: RecoveryPoint, restored: set[str], course: Course) -> dict[str, str]:
