@@ -59,6 +59,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/applications.py
 	$(BIN)/python bench/relocation.py
 	$(BIN)/python bench/planning.py
+	$(BIN)/python bench/parallel.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
