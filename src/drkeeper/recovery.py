@@ -9,7 +9,8 @@ from drkeeper import audit, catalog, clock
 from drkeeper.approvals import Approval, insist_approved, waited_seconds
 from drkeeper.carrying import Carrying, after_corrupt, occupancy_of
 from drkeeper.controls import count
-from drkeeper.errors import PointCorrupt, PointUnknown, WorldChanged
+from drkeeper.errors import PointCorrupt, PointUnknown, VerificationFailed, WorldChanged
+from drkeeper.facts import broken
 from drkeeper.fallback import falling_back
 from drkeeper.hooking import RESTORE, around
 from drkeeper.journal import Before, Journal, read_journals
@@ -93,7 +94,9 @@ def restore(
         outcome = falling_back(prepared.vault, prepared.point, tries.attempt, systems=names, times=times)
         if outcome.plan is not None:
             ending.detail["point"] = outcome.plan.point_id
-        return outcome
+        if approved:
+            ending.detail["approved_by"] = " ".join(approval.approver for approval in approved)
+        return _judged(outcome, ending)
 
 
 @dataclass
@@ -140,7 +143,7 @@ def resume(
         journal = unfinished(vault, policy, plan_id)
         heard = count(vault, journal.plan.plan_id)
         prepared = _again(policy, vault, journal.plan)
-        stack.enter_context(_noted("restore --resume", prepared))
+        ending = stack.enter_context(_noted("restore --resume", prepared))
         occupancy = occupancy_of(prepared, journal)
         occupancy.insist_still_empty(resuming=True)
         stack.enter_context(around(hooking(prepared.policy), RESTORE, list(prepared.systems)))
@@ -149,7 +152,7 @@ def resume(
         if UNDO in journal.done and (names := occupancy.to_undo()):
             get_logger().info("undo point is taken again", systems=", ".join(names), restore=journal.plan.plan_id)
             carrying.undo_taker(policy)(names)
-        return carrying.carry_out(prepared, journal)
+        return _judged(carrying.carry_out(prepared, journal), ending)
 
 
 def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
@@ -214,6 +217,14 @@ def _noted(command: str, prepared: Prepared) -> AbstractContextManager[audit.End
         overwrite=plan.overwrite,
         scenario=plan.scenario,
     )
+
+
+def _judged(outcome: Outcome, ending: audit.Ending) -> Outcome:
+    """The same; the audit log says whether what came back is as it must be."""
+    failed = broken([*outcome.checks, *outcome.usable])
+    ending.detail["failed_checks"] = len(failed)
+    ending.exit_code = VerificationFailed.exit_code if failed else 0
+    return outcome
 
 
 def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:

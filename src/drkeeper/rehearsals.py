@@ -82,6 +82,7 @@ def game_day(
         before: The same, by a moment.
         participants: Their names.
     """
+    evidence.insist_key(policy.evidence.key)
     vault = open_vault(policy)
     with audit.recorded(vault, policy.name, "drill game-day", scenario=scenario) as ending:
         asked = drilling.Asked(point_id, scenario, before)
@@ -100,8 +101,8 @@ def keep_drill(policy: Policy, vault: Vault, setting: drilling.Setting, record: 
     kept = kept.model_copy(update={"audit_head": audit.head(vault)})
     vault.create_record(f"{DRILLS}{time_text(kept.started_at)}-{kept.drill_id}.json", kept)
     drilling.keep_proofs(vault, setting, kept)
-    evidence.keep(vault, kept, policy.evidence.key)
     findings.note_drill(vault, kept, finding_terms(policy))
+    evidence.keep(vault, kept, policy.evidence.key)
     return kept
 
 
