@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from drkeeper.cli.root import run
+from drkeeper.cli.root import SUMMARIES, run
 from drkeeper.policy import load_policy
 from drkeeper.sandbox import start_sandbox
-from drkeeper.wiring import spans
+from drkeeper.wiring import loss, spans
 from test_docs import code_blocks
 
 README = Path(__file__).parent.parent / "README.md"
@@ -38,11 +38,29 @@ def test_the_policy_of_mlflow_and_feast_is_one(tmp_path):
     assert set(spans(policy)["features"]) == set(policy.systems)
 
 
-def test_the_tasks_of_mlflow_and_feast_are_commands(capfd):
-    commands = re.findall(r"^\|.*?`(drkeeper [^`]+)`", section("MLflow and Feast"), re.MULTILINE)
-    assert len(commands) == 7
+def test_the_policy_of_scenarios_is_one(tmp_path):
+    block = re.search(r"^```yaml\n(.*?)^```$", section("What may happen, and what then"), re.MULTILINE | re.DOTALL)[1]
+    file, key = tmp_path / "drkeeper.yaml", tmp_path / "key"
+    key.write_text("secret")
+    systems = "systems: {mlflow-db: {kind: postgres, host: db, user: u, databases: [mlflow]}}\n"
+    file.write_text(REST_OF_A_POLICY + systems + re.sub(r"\$\{file:[^}]+\}", f"${{file:{key}}}", block))
+    policy = load_policy(file, {"SLACK_URL": "https://hooks.example/1", "PING_URL": "https://ping.example/1"})
+    assert policy.recovery.approval.needed == 1
+    assert loss(policy, "shop-lost")[0].systems == ("mlflow-db",)
+    assert [each.form for each in policy.notify] == ["slack", "ping"]
+
+
+@pytest.mark.parametrize(
+    ("title", "count"),
+    [("MLflow and Feast", 7), ("At three in the morning", 25), ("What may happen, and what then", 12)],
+)
+def test_the_tasks_of_tables_are_commands(capfd, title, count):
+    cells = re.findall(r"^\|.*?\|(.*)\|$", section(title), re.MULTILINE)
+    commands = [each for cell in cells for each in re.findall(r"`(?:drkeeper )?([a-z]+ [^`]+|[a-z]+)`", cell)]
+    commands = [each for each in commands if each.split()[0] in SUMMARIES and "|" not in each]
+    assert len(commands) >= count
     for command in commands:
-        words = shlex.split(command.partition(" -- ")[0])[1:]
+        words = shlex.split(command.partition(" -- ")[0])
         assert run([*words, "--help"]) == 0, command  # options that there are not are refused before the help
         assert "Usage: drkeeper" in capfd.readouterr().out
     assert run(["verify", "--level", "usable", "--hlep", "--help"]) == 2
