@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from drkeeper.rehearsal import EVERYTHING, deadlines, draw, next_of, retests, trend
+from drkeeper.rehearsal import EVERYTHING, deadlines, draw, retests, trend, turns
 from report_examples import DISASTER, good
 
 
@@ -68,15 +68,29 @@ def test_a_missed_objective_is_not_well():
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
-        ([], "a"),
-        ([drill(0, "a"), drill(5, "c")], "b"),
-        ([drill(0, "a"), drill(5, "b"), drill(1, "c")], "a"),
-        ([drill(0, "a"), drill(5, "b", well=False), drill(1, "c", well=False)], "c"),
-        ([drill(0, "b"), drill(5, "b", well=False)], "b"),
+        ([], ["a", "b", "c"]),
+        ([drill(0, "a"), drill(5, "c")], ["b"]),
+        ([drill(0, "a"), drill(5, "b"), drill(1, "c")], ["a"]),
+        ([drill(0, "a"), drill(5, "b", well=False), drill(1, "c", well=False)], ["c", "b"]),
+        ([drill(-50, "a"), drill(-70, "b"), drill(0, "c")], ["b", "a"]),
+        ([drill(-50, "a"), drill(-70, "b"), drill(0, "c"), drill(1, "c", well=False)], ["c", "b", "a"]),
     ],
 )
 def test_whose_turn_it_is(records, expected):
-    assert next_of(retests(records, DISASTER, TERMS, ["a", "b", "c"])) == expected
+    dues = retests(records, DISASTER, TERMS, ["a", "b", "c"])
+    assert turns(dues, DISASTER + timedelta(days=6), TERMS) == expected
+
+
+@pytest.mark.parametrize("days", [7, 30, 89, 92])
+def test_whatever_the_schedule_nothing_is_overdue_once_each_was_drilled(days):
+    names, records = ["a", "b", "c", "d", "e"], []
+    for run in range(0, 800, days):
+        now = DISASTER + timedelta(days=run)
+        due = retests(records, now, TERMS, names)
+        assert run == 0 or {each.state for each in due} == {"well"}
+        again = turns(due, now, TERMS)
+        assert again
+        records += [drill(run, name) for name in again]
 
 
 def test_the_trend_is_of_the_same_scenario_oldest_first():

@@ -21,7 +21,7 @@ from drkeeper.forecast import Run
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
 from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.rehearsal import deadlines, draw, next_of, ranked, retests, trend
+from drkeeper.rehearsal import deadlines, draw, ranked, retests, trend, turns
 from drkeeper.report.record import DrillRecord
 from drkeeper.vault.layout import POINTS
 from drkeeper.vault.locked import locked_until
@@ -108,15 +108,19 @@ def draw_scenario(policy: Policy, asked: Asked) -> Asked:
     return replace(asked, seed=seed, scenario=draw(seed, "scenario", among))
 
 
-def in_turn(policy: Policy, earlier: Sequence[DrillRecord], asked: Asked) -> Asked:
-    """What is due: a re-test first; else the scenario that was rehearsed the longest ago, or a surprise."""
-    names = rehearsable(policy)
+def due(policy: Policy, earlier: Sequence[DrillRecord], asked: Asked) -> list[Asked]:
+    """What is to be drilled now, as the policy's section `drills` says.
+
+    Args:
+        policy: Whose scenarios.
+        earlier: Drills of this vault.
+        asked: By whom.
+    """
+    names, now = rehearsable(policy), clock.now()
     own = [each for each in earlier if each.policy == policy.name]
-    dues = [due for due in retests(own, clock.now(), policy.drills, names) if due.scenario in names]
-    red = [due for due in dues if due.red]
-    if policy.drills.surprise:
-        return replace(asked, surprise=True, scenario=next_of(red) if red else "")
-    return replace(asked, scenario=next_of(red or dues)) if dues else asked
+    dues = [each for each in retests(own, now, policy.drills, names) if each.scenario in names]
+    chosen = turns(dues, now, policy.drills)
+    return [replace(asked, scenario=name, surprise=policy.drills.surprise) for name in chosen] or [asked]
 
 
 def settle(policy: Policy, vault: Vault, asked: Asked, past: Sequence[Run] = ()) -> Setting:

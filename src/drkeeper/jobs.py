@@ -72,12 +72,12 @@ def _backup(policy: Policy, stop: threading.Event, told: Told) -> None:
     tell_point(told, backed.point, backed.lacking)
     failed = [system.name for system in backed.point.systems if system.status != "complete"]
     behind = [each.system for each in backed.buckets if each.problem]
-    if failed or backed.lacking or behind or backed.hooks_failed:
+    if failed or backed.lacking or behind or backed.hooks.failed:
         raise BackupPartial(
             f"recovery point {backed.point.point_id}: failed or partial systems: {', '.join(failed) or 'none'}; "
             f"regions that lack it: {', '.join(backed.lacking) or 'none'}; "
             f"buckets whose replica is behind: {', '.join(behind) or 'none'}; "
-            f"hooks that failed: {len(backed.hooks_failed) or 'none'}"
+            f"hooks that failed: {len(backed.hooks.failed) or 'none'}"
         )
 
 
@@ -116,7 +116,10 @@ def _beat(policy: Policy) -> None:
 
 
 def _drill(policy: Policy, stop: threading.Event, told: Told) -> None:
-    record = rehearsals.drill(policy, in_turn=True, trigger="schedule", stop=stop)
-    scenario, exit_code = record.scenario_name, exit_code_of(record)
-    get_logger().info("drill recorded", drill=record.drill_id, scenario=scenario, exit_code=exit_code)
-    tell_drill(told, record)
+    records = []
+    for record in rehearsals.drill_due(policy, trigger="schedule", stop=stop):
+        scenario, exit_code = record.scenario_name, exit_code_of(record)
+        get_logger().info("drill recorded", drill=record.drill_id, scenario=scenario, exit_code=exit_code)
+        records.append(record)
+    for record in sorted(records, key=exit_code_of):  # what went wrong is told last, and stays
+        tell_drill(told, record)

@@ -110,16 +110,25 @@ def trend(record: DrillRecord, earlier: Iterable[DrillRecord]) -> tuple[Trend, .
     )
 
 
-def next_of(dues: Iterable[Due]) -> str:
-    """Whose turn it is: a re-test with the nearest deadline, then what was never rehearsed, then the longest ago."""
-    order = list(dues)
+def turns(dues: Iterable[Due], now: datetime, terms: Terms) -> list[str]:
+    """The scenarios whose turn it is, in order: re-tests, what was never rehearsed, then the longest ago.
 
-    def turn(each: Due) -> tuple[int, float, int]:
-        if each.retest_by is not None:
-            return 0, each.retest_by.timestamp(), order.index(each)
-        return (2, each.last.started_at.timestamp(), 0) if each.last else (1, 0.0, order.index(each))
+    A schedule may be as long as the interval, or a few days longer (quarters are). So whatever was rehearsed more than
+    half an interval ago is drilled now; and where that is nothing, the one that waits the longest: each run drills.
+    """
+    order = sorted(dues, key=_turn)
+    urgent = [due.scenario for due in order if due.last is None or due.red or now > _half_way(due.last, terms)]
+    return urgent or [due.scenario for due in order[:1]]
 
-    return min(order, key=turn).scenario
+
+def _turn(due: Due) -> tuple[int, float]:
+    if due.retest_by is not None:
+        return 0, due.retest_by.timestamp()
+    return (2, due.last.started_at.timestamp()) if due.last else (1, 0.0)
+
+
+def _half_way(last: DrillRecord, terms: Terms) -> datetime:
+    return last.ended_at + terms.every / 2
 
 
 def draw(seed: int, what: str, among: Iterable[str]) -> str:

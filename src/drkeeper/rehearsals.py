@@ -1,6 +1,7 @@
 """Drills and game days, from the policy to the record that is kept, and what it proves."""
 
 import threading
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -28,8 +29,7 @@ def drill(
     before: datetime | None = None,
     surprise: bool = False,
     seed: int | None = None,
-    in_turn: bool = False,
-    trigger: Literal["manual", "schedule"] = "manual",
+    trigger: Literal["manual", "schedule"] | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> DrillRecord:
@@ -42,18 +42,40 @@ def drill(
         before: Take the newest point before this moment.
         surprise: Draw the point and, where none is named, the scenario.
         seed: Draw them by this one.
-        in_turn: Drill what is due, as the policy's section `drills` says.
-        trigger: Who began it.
+        trigger: Who began it; None: as `audit.trigger` says.
         progress: Told of every block.
         stop: Set from elsewhere to end it.
     """
     evidence.insist_key(policy.evidence.key)
     vault = open_vault(policy)
-    asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger)
-    if in_turn:
-        asked = drilling.in_turn(policy, drills(vault), asked)
+    asked = drilling.Asked(point_id, scenario, before, surprise=surprise, seed=seed, trigger=trigger or audit.trigger())
+    return _drill(policy, vault, asked, progress=progress, stop=stop)
+
+
+def drill_due(
+    policy: Policy,
+    *,
+    trigger: Literal["manual", "schedule"] | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[DrillRecord]:
+    """Drill every scenario that is due, as the policy's section `drills` says, one after the other."""
+    evidence.insist_key(policy.evidence.key)
+    vault = open_vault(policy)
+    for asked in drilling.due(policy, drills(vault), drilling.Asked(trigger=trigger or audit.trigger())):
+        yield _drill(policy, vault, asked, progress=progress, stop=stop)
+
+
+def _drill(
+    policy: Policy,
+    vault: Vault,
+    asked: drilling.Asked,
+    *,
+    progress: Progress | None,
+    stop: threading.Event | None,
+) -> DrillRecord:
     asked = drilling.draw_scenario(policy, asked)
-    with audit.recorded(vault, policy.name, "drill", trigger=trigger, scenario=asked.scenario) as ending:
+    with audit.recorded(vault, policy.name, "drill", trigger=asked.trigger, scenario=asked.scenario) as ending:
         setting = drilling.settle(policy, vault, asked, runs.history(vault))
         record = keep_drill(policy, vault, setting, drilling.rehearse(setting, progress=progress, stop=stop))
         ending.detail.update({"drill": record.drill_id, "point": record.point.point_id})
@@ -82,6 +104,7 @@ def game_day(
         before: The same, by a moment.
         participants: Their names.
     """
+    evidence.insist_key(policy.evidence.key)
     evidence.insist_key(policy.evidence.key)
     vault = open_vault(policy)
     with audit.recorded(vault, policy.name, "drill game-day", scenario=scenario) as ending:

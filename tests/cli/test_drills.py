@@ -174,19 +174,25 @@ def test_a_scenario_that_was_not_drilled_for_too_long_is_due(drills):
     assert standing(drills, code=6)["region-lost"]["state"] == "due"
 
 
-def test_what_is_due_is_drilled_in_turn_and_what_is_red_first(drills):
-    drills.write_policy("drills: {scenarios: [everything-lost, region-lost]}\n")
+def test_what_is_due_is_drilled_and_what_is_red_first(drills):
+    def due(code=0):
+        return [record["scenario_name"] for record in drills.json("drill", "due", code=code)]
 
-    def due():
-        return drills.json("drill", "run", "--next")["scenario_name"]
-
-    assert [due(), due(), due()] == ["everything-lost", "region-lost", "everything-lost"]
-    drills.write_policy("drills: {scenarios: [everything-lost, region-lost], surprise: true}\nobjectives: {rpo: 1h}\n")
+    both = "drills: {scenarios: [everything-lost, region-lost]%s}\n"
+    drills.write_policy(both % "")
+    assert due() == ["everything-lost", "region-lost"]
+    assert due() == ["everything-lost"], "nothing is due, and each run drills"
+    drills.write_policy(both % "" + "objectives: {rpo: 1h}\n")
     drills.run("drill", "run", "--scenario", "everything-lost", code=6)
-    drills.write_policy("drills: {scenarios: [everything-lost, region-lost], surprise: true}\n")
-    record = drills.json("drill", "run", "--next")
+    drills.write_policy(both % ", surprise: true")
+    [record] = drills.json("drill", "due")
     assert (record["scenario_name"], record["seed"] is None) == ("everything-lost", False)
-    drills.run("drill", "run", "--next", "--surprise", code=2)
+    drills.write_policy(both % ", every: 1s")
+    time.sleep(1)
+    folder = drills.folder / "reports"
+    said = drills.run("drill", "due", "--report-dir", str(folder))
+    assert said.out.count("Outcome ") == 2
+    assert len(list(folder.glob("*.html"))) == 2
 
 
 def test_the_scheduled_drill_is_what_is_due(drills):

@@ -51,6 +51,7 @@ vault:
     there: {{url: {root}/vault/there}}
 retention: {{keep_last: 2}}
 schedules: {{backup: "0 2 * * *", replicate: "0 * * * *", verify: "0 4 * * *", prune: "0 3 * * sun", beat: "* * * * *", drill: "0 5 1 */3 *"}}
+drills: {{scenarios: [everything-lost]}}
 """
 OBJECTS = """\
 apiVersion: v1

@@ -6,7 +6,7 @@ import click
 
 from drkeeper.cli.drill_game import game_day
 from drkeeper.cli.drill_list import list_drills, show_one
-from drkeeper.cli.drill_run import run_drill
+from drkeeper.cli.drill_run import drill_due, run_drill
 from drkeeper.cli.drill_verify import verify_drill
 
 DEFAULT = "run"
@@ -50,11 +50,12 @@ def command() -> None:
     Examples:
       drkeeper drill
       drkeeper drill run --scenario region-lost --report-dir reports
+      drkeeper drill due
       drkeeper drill game-day --scenario region-lost
       drkeeper drill list
       drkeeper drill -o json | jq .rto_seconds
     """
 
 
-for each in (run_drill, game_day, list_drills, show_one, verify_drill):
+for each in (run_drill, drill_due, game_day, list_drills, show_one, verify_drill):
     command.add_command(each)

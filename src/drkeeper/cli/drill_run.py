@@ -29,7 +29,6 @@ report_option = click.option(
 @before_option
 @click.option("--surprise", is_flag=True, help="Draw the point and, where none is named, the scenario.")
 @click.option("--seed", type=click.IntRange(min=0), help="Draw them again as an earlier surprise did.")
-@click.option("--next", "in_turn", is_flag=True, help="Drill what is due, as the policy says under `drills`.")
 @report_option
 @output_option
 @pass_settings
@@ -41,7 +40,6 @@ def run_drill(
     before: datetime | None,
     surprise: bool,
     seed: int | None,
-    in_turn: bool,
     report_dir: Path | None,
     output: Output,
 ) -> None:
@@ -58,13 +56,10 @@ def run_drill(
       drkeeper drill run --scenario region-lost
       drkeeper drill run --scenario database-corrupted --before 2026-11-23T02:15Z
       drkeeper drill run --surprise
-      drkeeper drill run --next
     """
     from drkeeper import rehearsals
     from drkeeper.notify import tell_drill, telling
 
-    if in_turn and (point_id != "latest" or scenario or before is not None or surprise or seed is not None):
-        raise UsageInvalid("--next drills what is due; give neither point, scenario nor surprise with it")
     policy = settings.load_policy()
     if report_dir is not None:
         make_folder(report_dir)
@@ -77,7 +72,6 @@ def run_drill(
                 before=before,
                 surprise=surprise or seed is not None,
                 seed=seed,
-                in_turn=in_turn,
                 progress=work.progress,
                 stop=work.stop,
             )
@@ -85,16 +79,57 @@ def run_drill(
     finish(policy, record, report_dir, output)
 
 
+@click.command("due")
+@report_option
+@output_option
+@pass_settings
+def drill_due(settings: Settings, *, report_dir: Path | None, output: Output) -> None:
+    r"""Drill every scenario that is due, one after the other: what a schedule runs.
+
+    The policy's section `drills` says which scenarios, how often each, and whether points are drawn. Re-tests come
+    first, then what was never rehearsed, then the longest ago; where nothing is due, the one that waits the longest
+    is drilled all the same. Exit codes as of `drill run`, of the drill that ended worst.
+
+    \b
+    Examples:
+      drkeeper drill due --report-dir reports
+      drkeeper drill due -o json | jq -r '.[] | [.scenario_name, .rto_seconds] | @tsv'
+    """
+    from drkeeper import rehearsals
+    from drkeeper.notify import tell_drill, telling
+    from drkeeper.objectives import exit_code_of
+
+    policy = settings.load_policy()
+    if report_dir is not None:
+        make_folder(report_dir)
+    with telling(policy, "drill") as told:
+        with working(settings) as work:
+            records = list(rehearsals.drill_due(policy, progress=work.progress, stop=work.stop))
+        for record in sorted(records, key=exit_code_of):  # what went wrong is told last, and stays
+            tell_drill(told, record)
+    if output in {"json", "yaml"}:
+        show([record.model_dump(mode="json") for record in records], output, ())
+    for record in records:
+        _write_and_show(policy, record, report_dir, output, shown=output in {"json", "yaml"})
+    _insist(max(records, key=exit_code_of))
+
+
 def finish(policy: "Policy", record: "DrillRecord", report_dir: Path | None, output: Output) -> None:
     """Write the reports, show the outcome, and end with its exit code."""
-    files = write_reports(record, report_dir, seal_for(policy, record)) if report_dir is not None else []
     if output in {"json", "yaml"}:
         show(record.model_dump(mode="json"), output, ())
-    else:
+    _write_and_show(policy, record, report_dir, output, shown=output in {"json", "yaml"})
+    _insist(record)
+
+
+def _write_and_show(
+    policy: "Policy", record: "DrillRecord", report_dir: Path | None, output: Output, *, shown: bool
+) -> None:
+    files = write_reports(record, report_dir, seal_for(policy, record)) if report_dir is not None else []
+    if not shown:
         click.echo(drill_lines(record, output), nl=False)
         for file in files:
             click.echo(f"report: {file}")
-    _insist(record)
 
 
 def seal_for(policy: "Policy", record: "DrillRecord") -> "Seal | None":
