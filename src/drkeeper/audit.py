@@ -43,6 +43,7 @@ __all__ = [
     "recorded_if_known",
     "recorded_or_refused",
     "runs",
+    "trigger",
     "triggered_by",
     "verify_chain",
 ]
@@ -68,18 +69,19 @@ _trigger: ContextVar[str] = ContextVar("drkeeper_trigger", default="")
 
 
 @contextmanager
-def triggered_by(trigger: Literal["manual", "schedule"]) -> Iterator[None]:
+def triggered_by(who: Literal["manual", "schedule"]) -> Iterator[None]:
     """What is recorded within, in this thread, was begun in this way."""
-    former = _trigger.set(trigger)
+    former = _trigger.set(who)
     try:
         yield
     finally:
         _trigger.reset(former)
 
 
-def _triggered() -> str:
-    """As `triggered_by` says; else as $DRKEEPER_TRIGGER does (a CronJob's), else by hand."""
-    return _trigger.get() or os.environ.get("DRKEEPER_TRIGGER") or "manual"
+def trigger() -> Literal["manual", "schedule"]:
+    """Who began what runs: as `triggered_by` says; else as $DRKEEPER_TRIGGER does (a CronJob's), else by hand."""
+    known = _trigger.get() or os.environ.get("DRKEEPER_TRIGGER")
+    return "schedule" if known == "schedule" else "manual"
 
 
 def actor() -> str:
@@ -167,7 +169,7 @@ def _beginning(policy: str, command: str, detail: dict[str, Detail]) -> Link:
         policy=policy,
         actor=actor(),
         command=command,
-        detail={"trigger": _triggered(), **detail},
+        detail={"trigger": trigger(), **detail},
     )
 
 

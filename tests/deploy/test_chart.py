@@ -273,6 +273,13 @@ def test_jobs_do_not_pile_up(values, render):
         assert not {1, 10, 11} & set(rule["onExitCodes"]["values"])  # these may pass
 
 
+def test_the_audit_log_can_tell_what_ran_by_itself(values, render):
+    for each in of_kind(render(values), "CronJob"):
+        (container,) = each["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        known = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert (known["DRKEEPER_TRIGGER"], known["DRKEEPER_ACTOR"].split("/")[0]) == ("schedule", "drkeeper")
+
+
 def test_the_daemon_takes_the_place_of_the_jobs(values, render):
     objects = render(values | {"daemon": {"enabled": True}})
     assert not of_kind(objects, "CronJob")

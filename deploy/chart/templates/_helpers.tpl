@@ -41,8 +41,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/*
 A Pod that runs one drkeeper command. Takes a dict: root ($), component (a word for labels), args (after --policy FILE),
 and, all of them optional: restartPolicy, resources, tmpSizeLimit, sharedMemorySizeLimit, serviceAccountName, token
-(whether the account's token is mounted), ports (of the container), probes (text of livenessProbe, readinessProbe),
-mounts (secretFiles, secretEnv and folders of a component that needs fewer than the rest).
+(whether the account's token is mounted), trigger (for the audit log: "schedule" of what runs by itself), ports (of the
+container), probes (text of livenessProbe, readinessProbe), mounts (secretFiles, secretEnv and folders of a component
+that needs fewer than the rest).
 */}}
 {{- define "drkeeper.podTemplate" -}}
 {{- $root := .root -}}
@@ -108,6 +109,11 @@ spec:
       env:
         - {name: TMPDIR, value: /tmp}
         - {name: HOME, value: /tmp}
+        # In the audit log: who began it, and that nobody did so by hand.
+        - {name: DRKEEPER_ACTOR, value: {{ printf "%s/%s" (include "drkeeper.fullname" $root) .component | quote }}}
+        {{- with .trigger }}
+        - {name: DRKEEPER_TRIGGER, value: {{ . | quote }}}
+        {{- end }}
         {{- range $mounts.secretEnv }}
         - name: {{ .name }}
           valueFrom:
