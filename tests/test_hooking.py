@@ -11,7 +11,7 @@ from drkeeper.hooking import Hooking, HookRefused, around, at
 from drkeeper.throttle import stopped_by
 
 FAILS = {"command": ("sh", "-c", "echo the queue is full >&2; exit 3")}
-FAILED = "hook sh exited with 3: the queue is full"
+FAILED = "hook sh exited with 3"
 
 
 @pytest.fixture
@@ -44,8 +44,9 @@ def test_all_before_come_first_and_all_after_in_reverse(program):
 
 def test_a_before_that_fails_keeps_the_work_from_beginning_and_what_was_begun_is_undone(program):
     hooking = Hooking((pair(program.hook, program.hook), pair(FAILS, program.hook), pair(program.hook, program.hook)))
-    with pytest.raises(HookRefused, match=f"{FAILED}; nothing was begun"), around(hooking, "freeze"):
+    with pytest.raises(HookRefused, match=f"{FAILED}; nothing was begun") as no, around(hooking, "freeze"):
         pytest.fail("the work began")
+    assert no.value.said == "the queue is full"
     assert program.phases() == ["before", "after", "after"]
 
 
@@ -73,6 +74,7 @@ def test_an_after_that_fails_keeps_no_other_from_being_done_and_is_told(program)
         pass
     assert program.phases() == ["after"]
     assert result.failed == [f"after freeze: {FAILED}"]
+    assert result.said == [f"after freeze: {FAILED}: the queue is full"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ Thin on purpose: decisions are in the pure modules, work is in the verbs.
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from drkeeper.errors import BackupPartial, DrkeeperError, VerificationFailed
 from drkeeper.facts import Check
 from drkeeper.forecast import History
 from drkeeper.heartbeat import Heartbeat
-from drkeeper.hooking import FREEZE, around
+from drkeeper.hooking import FREEZE, Undone, around
 from drkeeper.lease import WRITE, Lease, hold
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
@@ -56,13 +56,13 @@ class Backed:
     Attributes:
         lacking: Why regions lack it, by name; empty: it is durable.
         buckets: What came of bringing the artifacts that it names to their replicas.
-        hooks_failed: Hooks around the freeze that failed; what they held back may still be held back.
+        hooks: What failed of the hooks around the freeze; what they held back may still be held back.
     """
 
     point: RecoveryPoint
     lacking: dict[str, str]
     buckets: tuple["Brought", ...] = ()
-    hooks_failed: tuple[str, ...] = ()
+    hooks: Undone = field(default_factory=Undone)
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def _tell(ending: audit.Ending, backed: Backed) -> None:
         ending.detail[f"as_of.{system.name}"] = system.as_of.isoformat() if system.as_of else None
     behind = [each.system for each in backed.buckets if each.problem]
     ending.detail.update({"behind": " ".join(behind)} if behind else {})
-    ending.detail.update({"hooks_failed": len(backed.hooks_failed)} if backed.hooks_failed else {})
-    if point.partial or backed.lacking or behind or backed.hooks_failed:
+    ending.detail.update({"hooks_failed": len(backed.hooks.failed)} if backed.hooks.failed else {})
+    if point.partial or backed.lacking or behind or backed.hooks.failed:
         ending.exit_code = BackupPartial.exit_code
 
 
@@ -132,7 +132,7 @@ def _back_up(
         for name, system in systems.items()
     }
     send_waiting(vault, systems)
-    hooks_failed: list[str] = []
+    hooks = Undone()
     ttl_seconds = policy.vault.lease.total_seconds()
     with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:
         with vault.writing(lease) as writer:
@@ -146,23 +146,24 @@ def _back_up(
                 stop=stop,
                 before_commit=lambda point: _write_runbook(vault, point),
                 witness=lambda views: usable.witness(policy, systems, views) if purpose != "undo" else (),
-                freezing=lambda: _hooked(policy, sources, hooks_failed) if purpose != "undo" else nullcontext(),
+                freezing=lambda: _hooked(policy, sources, hooks) if purpose != "undo" else nullcontext(),
             )
         lacking = _copy_out(vault, lease, progress)
     if purpose == "undo" or not has_buckets(policy):
-        return Backed(point=point, lacking=lacking, hooks_failed=tuple(hooks_failed))
+        return Backed(point=point, lacking=lacking, hooks=hooks)
     from drkeeper.artifacts import bring_after_backup
 
     buckets = bring_after_backup(vault, policy, tuple(sources), progress=progress, stop=stop)
-    return Backed(point=point, lacking=lacking, buckets=buckets, hooks_failed=tuple(hooks_failed))
+    return Backed(point=point, lacking=lacking, buckets=buckets, hooks=hooks)
 
 
 @contextmanager
-def _hooked(policy: Policy, systems: Iterable[str], failed: list[str]) -> Iterator[None]:
+def _hooked(policy: Policy, systems: Iterable[str], into: Undone) -> Iterator[None]:
     """With the policy's hooks around the freeze. Not so for an undo point: within a restore all is held back anyway."""
     with around(hooking(policy), FREEZE, tuple(systems)) as undone:
         yield
-    failed.extend(undone.failed)
+    into.failed.extend(undone.failed)
+    into.said.extend(undone.said)
 
 
 def _write_runbook(vault: Vault, point: RecoveryPoint) -> None:

@@ -4,7 +4,7 @@ Pure: what the cluster serves is given as kinds. The policy's text goes along as
 references, and name keys of Secrets that somebody else makes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from drkeeper._deployment.mounts import (
 from drkeeper._deployment.peers import STAND_IN, egress_peers, restore_notes, restore_peers
 from drkeeper._deployment.rbac import cluster_rules, manifests, namespace_rules
 from drkeeper.errors import UsageInvalid
+from drkeeper.hooks import Hook
 from drkeeper.policy import VAULT_REGIONS, Policy
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
@@ -72,14 +73,17 @@ def clusters(policy: Policy, name: str | None = None) -> dict[str, Options]:
     return {name: found[name]}
 
 
-def rules(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool = False) -> tuple[Rule, ...]:
+def rules(
+    served: Mapping[str, tuple[Options, Kinds]], *, restore: bool = False, hooks: Iterable[Hook] = ()
+) -> tuple[Rule, ...]:
     """What an account needs to back these clusters up and to mark them; or to restore them.
 
     Args:
         served: By system: what of it is protected, and what it serves.
         restore: For the account that restores.
+        hooks: Of the policy: some run programs in Pods.
     """
-    each: list[Rule] = []
+    each: list[Rule] = [rule for hook in hooks for rule in _hook_rules(hook, served)]
     for options, kinds in served.values():
         if restore:
             each += rules_for_restore(options, kinds)
@@ -89,10 +93,25 @@ def rules(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool = False)
     return merged(each)
 
 
-def rbac_manifests(served: Mapping[str, tuple[Options, Kinds]], place: Place, *, restore: bool) -> list[dict[str, Any]]:
+def _hook_rules(hook: Hook, served: Mapping[str, object]) -> Iterator[Rule]:
+    """A web socket is opened by GET, and newer servers ask for the right to create as well."""
+    if hook.exec is not None and hook.exec.system in served:
+        yield Rule(hook.exec.namespace, "", ("pods/exec",), ("create", "get"))
+        yield Rule(hook.exec.namespace, "", ("pods",), ("get", "list"))
+
+
+def hooks_of(policy: Policy) -> tuple[Hook, ...]:
+    """All that a policy calls."""
+    around = [hook for pair in policy.hooks for hook in (pair.before, pair.after)]
+    return tuple(hook for hook in (*around, *policy.failover.hooks) if hook is not None)
+
+
+def rbac_manifests(
+    served: Mapping[str, tuple[Options, Kinds]], place: Place, *, restore: bool, hooks: Iterable[Hook] = ()
+) -> list[dict[str, Any]]:
     """A ServiceAccount with its roles and bindings."""
     account = f"{place.account}-restore" if restore else place.account
-    return list(manifests(rules(served, restore=restore), account=account, namespace=place.namespace))
+    return list(manifests(rules(served, restore=restore, hooks=hooks), account=account, namespace=place.namespace))
 
 
 def values(
@@ -116,7 +135,7 @@ def values(
         "jobs": _jobs(policy),
         "serviceAccount": {"name": place.account},
         "kubernetes": {"enabled": bool(served)},
-        "rbac": _rbac(served, restore=restore),
+        "rbac": _rbac(served, hooks_of(policy), restore=restore),
         "networkPolicy": {
             "egress": [peer.value() for peer in egress_peers(policy, place.namespace)],
             "restoreIngress": [peer.value() for peer in restore_peers(policy, place.namespace)],
@@ -162,11 +181,11 @@ def _jobs(policy: Policy) -> dict[str, Any]:
     return jobs
 
 
-def _rbac(served: Mapping[str, tuple[Options, Kinds]], *, restore: bool) -> dict[str, Any]:
-    needed = rules(served)
+def _rbac(served: Mapping[str, tuple[Options, Kinds]], hooks: tuple[Hook, ...], *, restore: bool) -> dict[str, Any]:
+    needed = rules(served, hooks=hooks)
     placed: dict[str, Any] = {"clusterRules": cluster_rules(needed), "namespaceRules": namespace_rules(needed)}
     if restore:
-        needed = rules(served, restore=True)
+        needed = rules(served, restore=True, hooks=hooks)
         placed |= {
             "restoreClusterRules": cluster_rules(needed),
             "restoreNamespaceRules": namespace_rules(needed),

@@ -14,15 +14,18 @@ class DrkeeperError(Exception):
     Args:
         message: What is the case, in one sentence, with the names of the things concerned and no secret.
         hint: What to do next. Falls back to the class's own hint.
+        said: The end of what somebody else's program wrote, which may hold anything: shown to who looks on, and part of
+            no message, so that it gets into no log, no record and no notification.
     """
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     default_hint: ClassVar[str] = ""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", said: str = "") -> None:
         super().__init__(message)
         self.hint = hint or self.default_hint
+        self.said = said
 
 
 # --- what was asked -------------------------------------------------------------------------------------

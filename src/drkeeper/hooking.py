@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from drkeeper import clock
 from drkeeper._policy.recovery_sections import HookPair
-from drkeeper.errors import Refused
+from drkeeper.errors import DrkeeperError, Refused
 from drkeeper.hooks import NOWHERE, Hook, HookFailed, call
 from drkeeper.log import get_logger
 from drkeeper.systems import Executing
@@ -47,9 +47,11 @@ class Undone:
 
     Attributes:
         failed: An `after`, or a `before` that may fail, and how; what it should have undone may be as it was.
+        said: The same with what the programs said: for who looks on, as `DrkeeperError.said`.
     """
 
     failed: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 def at(pairs: Sequence[HookPair], place: str, systems: Collection[str] = ()) -> list[HookPair]:
@@ -109,8 +111,9 @@ def _begin(hooking: Hooking, pair: HookPair, told: Mapping[str, object], result:
     except HookFailed as error:
         if pair.on_failure == "stop":
             raise HookRefused(
-                f"{_in_full(error)}; nothing was begun",
+                f"{error}; nothing was begun",
                 hint="mend the hook, or say `on_failure: go on` for it in the policy",
+                said=error.said,
             ) from error
         _note(error, told, "before", result)
 
@@ -132,10 +135,7 @@ def _tell(hooking: Hooking, hook: Hook, told: Mapping[str, object], phase: str) 
 
 def _note(error: Exception, told: Mapping[str, object], phase: str, result: Undone) -> None:
     get_logger().error("hook failed", around=told["around"], phase=phase, error=str(error))
-    result.failed.append(f"{phase} {told['around']}: {_in_full(error)}")
-
-
-def _in_full(error: Exception) -> str:
-    """With what a command said: for who looks on, never for a log or a record."""
-    said = error.said if isinstance(error, HookFailed) else ""
-    return f"{error}: {said}" if said else str(error)
+    what = f"{phase} {told['around']}: {error}"
+    result.failed.append(what)
+    if isinstance(error, DrkeeperError) and error.said:
+        result.said.append(f"{what}: {error.said}")

@@ -43,16 +43,7 @@ NOWHERE: "Mapping[str, Executing]" = MappingProxyType({})
 
 
 class HookFailed(DrkeeperError):
-    """Somebody could not be told.
-
-    Args:
-        message: Which hook, and how it failed; nothing that it said itself.
-        said: The end of what a command wrote to its stderr.
-    """
-
-    def __init__(self, message: str, *, said: str = "", hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.said = said
+    """Somebody could not be told; the message says which hook, and how it failed."""
 
 
 class InPod(BaseModel):

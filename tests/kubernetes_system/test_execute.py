@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.kubernetes_system.kubelet import add_pod, running_kubelet
 
+from drkeeper.deployment import rules
 from drkeeper.errors import Interrupted
 from drkeeper.hooks import Hook, HookFailed, call
 from drkeeper.systems import Executing
@@ -90,6 +91,27 @@ def test_who_may_not_is_told_the_rule(control_plane, kubeconfig_for, node):
     with pytest.raises(HookFailed, match="we may not run programs in Pods") as failed:
         call(hook("true", pod="b-running"), {}, {"cluster": user})
     assert "resources: [pods/exec], verbs: [create, get]" in failed.value.hint
+
+
+def test_the_rules_that_are_made_for_a_policy_with_such_a_hook_are_enough(control_plane, kubeconfig_for, node):
+    options = Options(kubeconfig=control_plane.kubeconfig, kinds=("configmaps",))
+    needed = rules({"cluster": (options, ())}, hooks=[hook("true")])
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "hooks"}
+    theirs = [each.manifest() for each in needed if each.namespace == NAMESPACE]
+    control_plane.request("POST", f"{path}/roles", {"metadata": {"name": "hooks"}, "rules": theirs})
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "execute-ruled"}]
+    binding = {"metadata": {"name": "hooks"}, "roleRef": role, "subjects": subjects}
+    control_plane.request("POST", f"{path}/rolebindings", binding)
+    user = open_system("cluster", Options(kubeconfig=kubeconfig_for(control_plane, user="execute-ruled")))
+    deadline = time.monotonic() + 10
+    while True:  # the authorizer learns of a binding a moment later
+        try:
+            return call(hook("true"), {}, {"cluster": user})
+        except HookFailed:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def test_a_system_that_runs_no_programs_is_named():

@@ -121,8 +121,10 @@ def _insist(backed: "Backed") -> None:
     ]
     lacking = [f"region {region} lacks the point: {why}" for region, why in backed.lacking.items()]
     behind = [f"the replica of {each.system} is behind: {each.problem}" for each in backed.buckets if each.problem]
-    hooks = [f"{each}; what it held back may still be held back" for each in backed.hooks_failed]
+    hooks = [f"{each}; what it held back may still be held back" for each in backed.hooks.failed]
     if failed or lacking or behind or hooks:
         raise BackupPartial(
-            "\n".join([*failed, *lacking, *behind, *hooks]), hint="what worked is committed; `drkeeper check` says more"
+            "\n".join([*failed, *lacking, *behind, *hooks]),
+            hint="what worked is committed; `drkeeper check` says more",
+            said="; ".join(backed.hooks.said),
         )

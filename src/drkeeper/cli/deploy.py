@@ -78,11 +78,12 @@ def rbac_command(
     settings: Settings, *, namespace: str, account: str, system: str | None, kinds_file: Path | None, restore: bool
 ) -> None:
     """Print a ServiceAccount with the roles and bindings that the policy needs."""
-    from drkeeper.deployment import Place, rbac_manifests
+    from drkeeper.deployment import Place, hooks_of, rbac_manifests
 
     policy = _policy(settings)
     place = Place(namespace=namespace, account=account)
-    _write_documents(rbac_manifests(_served(policy, system, kinds_file), place, restore=restore))
+    served = _served(policy, system, kinds_file)
+    _write_documents(rbac_manifests(served, place, restore=restore, hooks=hooks_of(policy)))
 
 
 @command.command("kinds")

@@ -33,7 +33,7 @@ def guarded(action: Callable[[], object], settings: Settings, arguments: Sequenc
             result = action()
             sys.stdout.flush()
     except DrkeeperError as error:
-        return teller.tell(error, str(error), error.hint, error.exit_code)
+        return teller.tell(error, str(error), error.hint, error.exit_code, said=error.said)
     except click.ClickException as error:
         return teller.tell(error, _usage_message(error), _usage_hint(error), 2)
     except (KeyboardInterrupt, click.Abort) as error:
@@ -72,19 +72,21 @@ class _Teller:
     settings: Settings
     arguments: Sequence[str]
 
-    def tell(self, error: BaseException, message: str, hint: str, exit_code: int) -> int:
+    def tell(self, error: BaseException, message: str, hint: str, exit_code: int, *, said: str = "") -> int:
         if self.settings.verbose and not isinstance(error, click.ClickException | KeyboardInterrupt):
             import traceback
 
             _write(hide_secrets("".join(traceback.format_exception(error)), self.settings.secrets))
-        message, hint = (hide_secrets(text, self.settings.secrets) for text in (message, hint))
+        message, hint, said = (hide_secrets(text, self.settings.secrets) for text in (message, hint, said))
         if wants_json(self.arguments):
-            _write(json.dumps({"error": message, "hint": hint, "exit_code": exit_code}, ensure_ascii=False) + "\n")
+            told = {"error": message, "hint": hint, "exit_code": exit_code, **({"said": said} if said else {})}
+            _write(json.dumps(told, ensure_ascii=False) + "\n")
             return exit_code
         lines = message.splitlines() or [type(error).__name__]
         if len(lines) > 1:
             lines.insert(0, f"{len(lines)} problems")
-        _write("\n".join([f"error: {lines[0]}", *lines[1:], *([f"hint: {hint}"] if hint else [])]) + "\n")
+        shown = [f"{name}: {text}" for name, text in (("it said", said), ("hint", hint)) if text]
+        _write("\n".join([f"error: {lines[0]}", *lines[1:], *shown]) + "\n")
         return exit_code
 
 

@@ -29,6 +29,7 @@ class Teller:
     systems: Mapping[str, Executing] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     _failed: list[str] = field(default_factory=list)
+    _said: list[str] = field(default_factory=list)
 
     def tell(self, phase: Phase, labels: tuple[str, ...]) -> None:
         """Call the hooks of these labels. Before the switch the first failure ends it; afterwards each is noted.
@@ -46,7 +47,8 @@ class Teller:
                 if phase == "before":
                     raise self._stopped(error) from error
                 get_logger().error("hook failed", system=self.plan.system, phase=phase, error=str(error))
-                self._failed.append(_in_full(error))
+                self._failed.append(str(error))
+                self._said.append(error.said)
             else:
                 self.told.append(Told(hook=hook.label, phase=phase))
 
@@ -86,6 +88,7 @@ class Teller:
             raise ConsumersUntold(
                 f"{is_primary}not everybody knows: {'; '.join((*self._failed, *also))}",
                 hint="run it again to tell those that failed, or with --hooks-only to tell all of them",
+                said="; ".join(filter(None, self._said)),
             )
         if also:
             raise LocationsLeft(
@@ -93,12 +96,9 @@ class Teller:
             )
 
     def _stopped(self, error: HookFailed) -> DrkeeperError:
-        message = f"{self.plan.system}: {_in_full(error)}; roles are as they were"
+        message = f"{self.plan.system}: {error}; roles are as they were"
         if self.plan.kind == "failover":
-            return Refused(f"{message}, nothing was changed", hint="mend the hook, or take it out of the policy")
-        return DrkeeperError(message, hint="mend the hook and run it again; what was copied stays copied")
-
-
-def _in_full(error: HookFailed) -> str:
-    """With what a command said: for who looks on, never for a log or a record."""
-    return f"{error}: {error.said}" if error.said else str(error)
+            hint = "mend the hook, or take it out of the policy"
+            return Refused(f"{message}, nothing was changed", hint=hint, said=error.said)
+        hint = "mend the hook and run it again; what was copied stays copied"
+        return DrkeeperError(message, hint=hint, said=error.said)
