@@ -43,7 +43,7 @@ function look(frame) {
   const parts = [...page.querySelectorAll('.part')].filter(part => part.getBoundingClientRect().height > 30);
   const plots = [...page.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 0);
   return {
-    scroll: page.documentElement.scrollWidth, width: view.innerWidth, wide, faint, parts: parts.map(part => part.id),
+    scroll: page.documentElement.scrollWidth, width: view.innerWidth, height: page.documentElement.scrollHeight, wide, faint, parts: parts.map(part => part.id),
     requests: view.performance.getEntriesByType('resource').map(entry => entry.name), scripts: page.scripts.length,
     plots: plots.length, letters: plots.flatMap(svg => [...svg.querySelectorAll('text')]).map(text =>
       text.getBoundingClientRect()).filter(box => box.height > 0).map(box => box.height),
