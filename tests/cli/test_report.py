@@ -103,3 +103,14 @@ def test_what_cannot_be_reported_is_said_before_anything_is_written(cli):
     assert "cannot be written" in cli.run("report", "-o", "md", "--out", f"{cli.policy_file}/x", code=1).err
     assert "no finding abc" in cli.run("findings", "show", "abc", code=2).err
     assert "nothing to say" in cli.run("findings", "assign", "abc", code=2).err
+
+
+def test_the_report_is_made_from_the_region_that_is_left(cli):
+    cli.run("backup")
+    before = json.loads(cli.run("report", "-o", "json").out)
+    (cli.folder / "here").rename(cli.folder / "gone")
+    after = json.loads(cli.run("report", "-o", "json").out)
+    assert after["points"]["kept"] == before["points"]["kept"] == 1
+    assert after["points"]["copies"] == {"here": 0, "there": 1}
+    assert after["audit"]["verdict"] == "not checked"
+    assert "region here is away" in after["audit"]["detail"]
