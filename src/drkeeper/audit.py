@@ -109,8 +109,9 @@ def recorded(vault: Vault, policy: str, command: str, **detail: Detail) -> Itera
         **detail: What it is about; no secret.
     """
     began = _beginning(policy, command, detail)
-    lost = _write(vault, began)
-    with _ended(vault, began, {"lost": f"the beginning was not noted: {lost}"} if lost else {}) as ending:
+    written, lost = _write(vault, began)
+    noted: dict[str, Detail] = {"lost": f"the beginning was not noted: {lost}"} if lost else {}
+    with _ended(vault, began, written, noted) as ending:
         yield ending
 
 
@@ -122,15 +123,15 @@ def recorded_or_refused(vault: Vault, policy: str, command: str, **detail: Detai
         Refused: That is so; nothing was changed.
     """
     began = _beginning(policy, command, detail)
-    lost = _write(vault, began)
+    written, lost = _write(vault, began)
     if lost:
         raise Refused(f"{command} removes something, and this cannot be noted in the audit log: {lost}")
-    with _ended(vault, began, {}) as ending:
+    with _ended(vault, began, written, {}) as ending:
         yield ending
 
 
 @contextmanager
-def _ended(vault: Vault, began: Link, noted: dict[str, Detail]) -> Iterator[Ending]:
+def _ended(vault: Vault, began: Link, written: Link | None, noted: dict[str, Detail]) -> Iterator[Ending]:
     ending = Ending()
     became: _Became = ("ok", 0, "")
     try:
@@ -142,7 +143,7 @@ def _ended(vault: Vault, began: Link, noted: dict[str, Detail]) -> Iterator[Endi
         raise
     finally:
         ending.detail.update(noted)
-        _write(vault, _end(began, became, ending))
+        _write(vault, _end(began, became, ending), after=written)
 
 
 @contextmanager
@@ -189,14 +190,13 @@ def _what_became(error: BaseException) -> "_Became":
     return "failed", 1, type(error).__name__  # its words may hold anything
 
 
-def _write(vault: Vault, link: Link) -> str:
-    """Add a link; why that was not possible, or "" where it was."""
+def _write(vault: Vault, link: Link, *, after: Link | None = None) -> tuple[Link | None, str]:
+    """Add a link: it as it was written, or None and why that was not possible."""
     try:
-        append(vault, link)
+        return append(vault, link, after=after), ""
     except (DrkeeperError, OSError) as error:
         get_logger().error("audit link lost", command=link.command, at_its=link.event, run=link.run, error=str(error))
-        return str(error)
-    return ""
+        return None, str(error)
 
 
 def head(vault: Vault) -> str:

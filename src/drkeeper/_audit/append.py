@@ -13,8 +13,13 @@ from drkeeper.vault.vault import Vault
 ATTEMPTS = 200  # each lost to somebody else's link: with so many writers at once, one of them waits a second or two
 
 
-def append(vault: Vault, link: Link) -> Link:
+def append(vault: Vault, link: Link, *, after: Link | None = None) -> Link:
     """Add a link to the chain, with the number and the digests that it gets there.
+
+    Args:
+        vault: Whose log.
+        link: Without its place.
+        after: What we wrote last: mostly nobody wrote anything since, and then nothing has to be listed.
 
     Raises:
         VaultUnreachable: No region answers.
@@ -22,7 +27,7 @@ def append(vault: Vault, link: Link) -> Link:
         LeaseHeld: Others were quicker each time.
     """
     for attempt in range(ATTEMPTS):
-        following = _following(vault, link)
+        following = _right_after(vault, link, after) if after and not attempt else _following(vault, link)
         taken = _take(vault, following)
         if taken is not None:
             _copy(vault, taken)
@@ -40,6 +45,12 @@ def _following(vault: Vault, link: Link) -> Link:
     beside = {place.region: f"{place.number} {digest_at(vault, place)}" for place in newest.values() if place != before}
     update = {"number": before.number + 1, "previous": digest_at(vault, before)}
     update["beside"] = dict(sorted(beside.items()))
+    return link.model_copy(update=update)
+
+
+def _right_after(vault: Vault, link: Link, after: Link) -> Link:
+    """The link with the number after one that we wrote. What others wrote in other regions, the next one joins."""
+    update = {"number": after.number + 1, "previous": vault.digest(after), "beside": after.beside}
     return link.model_copy(update=update)
 
 
