@@ -1,7 +1,9 @@
 """Reads of a vault what a quarterly record is made from, and keeps such records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, TypeVar
 
 from drkeeper import __version__, audit, catalog, evidence, findings
@@ -15,11 +17,12 @@ from drkeeper.report.quarter_view import quarter_digest
 from drkeeper.report.record import DrillRecord, Objectives
 from drkeeper.schedules import Cron
 from drkeeper.signing import public_of
-from drkeeper.vault.layout import DRILLS, EVIDENCE, PROOFS, REPORTS, time_text
+from drkeeper.vault.layout import DRILLS, EVIDENCE, POINTS, PROOFS, REPORTS, time_text
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import loss, open_vault
 
 T = TypeVar("T")
+READ_THREADS = 8
 BEFORE = timedelta(days=35)
 """So far before the quarter the audit log is read, for the backup by which its first exposure is known."""
 
@@ -48,10 +51,8 @@ def report(policy: Policy, quarter: Quarter, now: datetime, *, keep: bool = Fals
 
 def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sources:
     unread: list[str] = []
-    listing = catalog.list_points(vault)
-    unread += [f"The record {key} cannot be read: {why}" for key, why in listing.damaged.items()]
-    points = tuple(point for point in listing.points if point.policy == policy.name)
     end = min(now, quarter.ends_at)
+    points = tuple(point for point in _points(vault, quarter, unread) if point.policy == policy.name)
     schedule = policy.schedules.backup or ""
     encryption = policy.vault.encryption
     links = [link for link in audit.links(vault, quarter.began_at - BEFORE) if link.policy == policy.name]
@@ -131,6 +132,22 @@ def _runs(links: Sequence[audit.Link]) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: run.began_at))
 
 
+def _points(vault: Vault, quarter: Quarter, unread: list[str]) -> list[RecoveryPoint]:
+    """From the newest complete one before the quarter, or a month before it, to a month after it; and the oldest.
+
+    Of the others it is enough to know that they are there.
+    """
+    keys = vault.record_keys(POINTS)
+    first, last = (f"{POINTS}{time_text(at)}" for at in (quarter.began_at - BEFORE, quarter.ends_at + BEFORE))
+    read = partial(_all, read=lambda key: vault.read_record(key, RecoveryPoint), unread=unread)
+    found = read([key for key in keys if first <= key <= last])
+    for key in reversed([key for key in keys if key < first]):
+        if any(point.purpose == "backup" and not point.partial for point in found):
+            break
+        found = [*read([key]), *found]
+    return [*(read(keys[:1]) if keys and keys[0] < first else []), *found]
+
+
 def _proofs(vault: Vault, began_at: datetime, end: datetime, unread: list[str]) -> tuple[ProofSeen, ...]:
     """Those of the quarter: the time stands in their names, so that no other is read."""
     first, last = time_text(began_at), time_text(end)
@@ -155,16 +172,20 @@ def _drills(policy: Policy, vault: Vault, unread: list[str]) -> tuple[DrillRecor
     return tuple(sorted((each for each in records if each.policy == policy.name), key=lambda each: each.started_at))
 
 
-def _all(keys: Sequence[str], read: Callable[[str], T], unread: list[str]) -> list[T]:
-    found = []
-    for key in keys:
+def _all(keys: Iterable[str], read: Callable[[str], T], unread: list[str]) -> list[T]:
+    """Those that can be read, in the order of their keys; of the others it is noted why not."""
+
+    def one(key: str) -> T | None:
         try:
-            found.append(read(key))
+            return read(key)
         except FrameMissing:
-            continue  # it went with its point since it was listed
+            return None  # it went with its point since it was listed
         except RecordCorrupt as error:
             unread.append(f"The record {key} cannot be read: {error}")
-    return found
+            return None
+
+    with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="quarter-read") as pool:
+        return [record for record in pool.map(one, keys) if record is not None]
 
 
 def _signed(policy: Policy, vault: Vault, unread: list[str]) -> frozenset[str]:

@@ -90,15 +90,17 @@ def summarise_points(
 ) -> PointsSummary:
     """What the vault holds, and what the quarter added."""
     backups = [point for point in sources.points if point.purpose == "backup"]
-    complete = [point for point in backups if not point.partial]
+    complete = [point for point in backups if not point.partial and point.created_at < until]
     newest = max(complete, key=lambda point: point.created_at, default=None)
     here = [point for point in backups if began_at <= point.created_at < until]
     with_point = [each for each in tried if each.point_id and began_at <= each.at < until]
-    copies = Counter(region for point in backups for region in sources.holders.get(point.point_id, ()))
+    undo = {point.point_id for point in sources.points if point.purpose == "undo"}
+    held = {point_id: regions for point_id, regions in sources.holders.items() if point_id not in undo}
+    copies = Counter(region for regions in held.values() for region in regions)
     return PointsSummary(
         taken=len(with_point),
         partial=sum(each.outcome != "made" for each in with_point),
-        kept=len(backups),
+        kept=len(held),
         pinned=len(sources.pinned),
         copies={region: copies[region] for region in sources.regions},
         newest_id=newest.point_id if newest else "",

@@ -114,8 +114,8 @@ class Sources:
         every: A scenario is due again after so long.
         retest_within: A failed drill is due again within so long.
         runs: By the audit log, oldest first; also the last ones before the quarter.
-        points: All that the vault holds.
-        holders: Point id -> regions that hold it.
+        points: Those around the quarter, with the newest complete one before its end; and the oldest.
+        holders: Of all points: id -> regions that hold it.
         pinned: Ids.
         newest_level: What is proven of the newest complete point.
         drills: All that are known, oldest first.
