@@ -427,9 +427,17 @@ def test_alerts_can_be_changed_and_switched_off(render):
     assert rules["DrkeeperNeverDrilled"]["labels"] == {"severity": "warning", "team": "platform"}
 
 
-def test_an_alert_that_is_misspelt_is_refused(render):
+def test_the_platforms_own_warnings_can_be_left_out_as_a_group(render, groups):
+    (rule,) = of_kind(render(monitoring(rules={"disabledGroups": ["drkeeper.platform"]})), "PrometheusRule")
+    kept = [group["name"] for group in rule["spec"]["groups"]]
+    assert kept == [group["name"] for group in groups if group["name"] != "drkeeper.platform"]
+
+
+def test_an_alert_or_group_that_is_misspelt_is_refused(render):
     with pytest.raises(Exception, match="there is no alert DrkeeperDrilOverdue"):
         render(monitoring(rules={"disabled": ["DrkeeperDrilOverdue"]}))
+    with pytest.raises(Exception, match="there is no group drkeeper.platfrom"):
+        render(monitoring(rules={"disabledGroups": ["drkeeper.platfrom"]}))
 
 
 def test_the_service_monitor_finds_the_service_that_finds_the_exporter(render):
@@ -500,13 +508,16 @@ schedules: {backup: "0 2 * * *"}
 """)
     made = yaml.safe_load(deploy(file, "values"))
     made["monitoring"]["enabled"] = True
-    templates = pod_templates(render(made))
+    made["jobs"] |= {"push": {"enabled": True}, "report": {"enabled": True}}
+    objects = render(made)
+    validate(objects)
+    templates = pod_templates(objects)
 
     def given(component):
         (container,) = templates[component]["spec"]["containers"]
         mounted = {mount["mountPath"] for mount in container["volumeMounts"]} - {"/tmp", "/etc/drkeeper/drkeeper.yaml"}
         return mounted | {entry["name"] for entry in container["env"] if "valueFrom" in entry}
 
-    assert given("metrics") == {"/run/secrets/vault-key", "VAULT_KEY", "/vault"}
+    assert given("metrics") == given("push") == {"/run/secrets/vault-key", "VAULT_KEY", "/vault"}
     more = {"/run/secrets/db-password", "/run/secrets/identity", "CACHE_PASSWORD", "/scratch"}
     assert given("backup") == given("metrics") | more

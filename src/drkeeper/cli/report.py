@@ -23,9 +23,15 @@ def complete_quarter(_context: click.Context, _parameter: click.Parameter, incom
     return [quarter.name for quarter in quarters if quarter.name.startswith(incomplete.upper())]
 
 
+PREVIOUS = "previous"
+
+
 @click.command("report")
 @click.option(
-    "--quarter", metavar="2026Q4", shell_complete=complete_quarter, help="Which one; left out, the one that runs."
+    "--quarter",
+    metavar="2026Q4",
+    shell_complete=complete_quarter,
+    help="Which one, or `previous`; left out, the one that runs.",
 )
 @click.option(
     "-o",
@@ -60,7 +66,8 @@ def command(settings: Settings, *, quarter: str | None, forms: tuple[Form, ...],
     from drkeeper.report.quarter_files import rendered, write_reports
 
     now = clock.now()
-    wanted = Quarter.parse(quarter) if quarter else Quarter.of(now)
+    running = Quarter.of(now)
+    wanted = running.previous if quarter == PREVIOUS else Quarter.parse(quarter) if quarter else running
     chosen = forms or (FORMS if out else ("md",))
     if out is None and len(chosen) > 1:
         raise UsageInvalid("several forms need a folder", hint="name one with --out")
