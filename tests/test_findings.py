@@ -59,6 +59,15 @@ def test_a_run_that_is_noted_twice_counts_once_and_success_opens_nothing(vault):
     assert seen(vault, "passed", "drill 2", subject="other") is None
 
 
+def test_findings_can_be_told_as_they_stood(vault):
+    seen(vault, "failed", "drill 1")
+    seen(vault, "passed", "drill 2", 40)
+    then, now = AT + timedelta(days=20), AT + timedelta(days=60)
+    assert [each.state for each in findings.list_findings(vault, then, until=then)] == ["open"]
+    assert [each.state for each in findings.list_findings(vault, now, until=now)] == ["closed"]
+    assert findings.list_findings(vault, AT, until=AT) == []
+
+
 def test_people_assign_accept_and_close(vault):
     found = seen(vault, "failed", "drill 1")
     moved = findings.assign(vault, found, owner="R. Okafor", due_at=AT + timedelta(days=9), actor="ines")

@@ -29,10 +29,16 @@ class Terms:
     due: timedelta
 
 
-def list_findings(vault: Vault, now: datetime) -> list[Finding]:
-    """All of them, open ones first. A damaged event is passed over: it hides no other."""
-    events = _events(vault)
-    return order(fold(own, now) for own in events.values() if own)
+def list_findings(vault: Vault, now: datetime, *, until: datetime | None = None) -> list[Finding]:
+    """All of them, open ones first. A damaged event is passed over: it hides no other.
+
+    Args:
+        vault: Where the register lies.
+        now: By which acceptances end.
+        until: As they stood then: what happened later is left out.
+    """
+    events = ([each for each in own if until is None or each.at < until] for own in _events(vault).values())
+    return order(fold(own, now) for own in events if own)
 
 
 def find_finding(vault: Vault, wanted: str, now: datetime) -> Finding:

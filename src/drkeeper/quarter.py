@@ -4,16 +4,17 @@ What is not known is said to be unknown. A backup counts as made only where all 
 region has it; a scenario that was never rehearsed is shown as such, and a figure that is missing is never good.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from drkeeper._quarter.backups import backup_runs, summarise_backups, summarise_points
+from drkeeper._quarter.backups import BackupRun, backup_runs, summarise_backups, summarise_points
 from drkeeper._quarter.drills import drill_lines, scenario_quarters
 from drkeeper._quarter.exposure import system_quarter
 from drkeeper._quarter.happenings import counted, happenings
 from drkeeper._quarter.proofs import proof_lines
 from drkeeper._quarter.sources import Promised, ProofSeen, Quarter, Run, Sources
 from drkeeper.report.finding import Finding, order
-from drkeeper.report.quarter_record import QuarterRecord
+from drkeeper.report.quarter_record import QuarterRecord, SystemQuarter
 
 __all__ = ["Promised", "ProofSeen", "Quarter", "Run", "Sources", "build_quarter"]
 
@@ -24,7 +25,6 @@ def build_quarter(sources: Sources, quarter: Quarter, now: datetime) -> QuarterR
     until = max(began_at, min(now, ends_at))
     tried = backup_runs(sources.runs, sources.points)
     lines = drill_lines(sources.drills, sources.signed, began_at=began_at, until=until)
-    here = [record for record in sources.drills if began_at <= record.started_at < until]
     told, more = happenings(sources.runs, lines, began_at=began_at, until=until)
     return QuarterRecord(
         quarter=quarter.name,
@@ -44,12 +44,7 @@ def build_quarter(sources: Sources, quarter: Quarter, now: datetime) -> QuarterR
         retention=sources.retention,
         backups=summarise_backups(sources, tried, began_at=began_at, ends_at=ends_at, now=now),
         points=summarise_points(sources, tried, began_at=began_at, until=until),
-        systems=tuple(
-            system_quarter(
-                name, kind, tried, here, began_at=began_at, until=until, rpo_seconds=sources.objectives.rpo_seconds
-            )
-            for name, kind in sources.kinds.items()
-        ),
+        systems=_systems(sources, tried, began_at, until),
         scenarios=scenario_quarters(sources, began_at=began_at, until=until),
         proofs=proof_lines(sources.proofs, began_at=began_at, until=until),
         newest_level=sources.newest_level,
@@ -61,6 +56,17 @@ def build_quarter(sources: Sources, quarter: Quarter, now: datetime) -> QuarterR
         audit=sources.audit,
         unknown=_unknown(sources, began_at, tried[0].at if tried else None),
         previous_digest=sources.previous_digest,
+    )
+
+
+def _systems(
+    sources: Sources, tried: Sequence[BackupRun], began_at: datetime, until: datetime
+) -> tuple[SystemQuarter, ...]:
+    drills = [record for record in sources.drills if began_at <= record.started_at < until]
+    rpo = sources.objectives.rpo_seconds
+    return tuple(
+        system_quarter(name, kind, tried, drills, began_at=began_at, until=until, rpo_seconds=rpo)
+        for name, kind in sources.kinds.items()
     )
 
 

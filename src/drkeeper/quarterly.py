@@ -80,7 +80,7 @@ def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sour
         newest_level=_newest_level(vault, points, end),
         drills=_drills(policy, vault, unread),
         signed=_signed(policy, vault, unread),
-        findings=tuple(findings.list_findings(vault, end)),
+        findings=tuple(findings.list_findings(vault, end, until=end)),
         audit=_audit(policy, vault, links, quarter, end),
         previous_digest=_previous(policy, vault, quarter),
         unread=tuple(unread),
