@@ -12,6 +12,7 @@ import pyrage
 import pytest
 import redis
 
+import warm
 from drkeeper.policy import load_policy
 from drkeeper.sandbox import SandboxServer, start_sandbox
 
@@ -89,15 +90,8 @@ sandbox: {{folder: {self.folder}/sandbox}}
 
     def run(self, *words, code=0, timeout=120):
         """Run a command to its end; its exit code must be `code`."""
-        done = subprocess.run(
-            self.command(*words),
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        words = ("--policy", self.policy_file, *words)
+        done = warm.run(words, env={**os.environ, **self.environment}, timeout=timeout)
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done
 

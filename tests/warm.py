@@ -1,0 +1,131 @@
+"""`drkeeper` in a process of its own, without its start: forked from one that has imported everything already.
+
+A suite that calls the command some hundred times spends half a second of CPU on each for importing the same modules.
+The process that is forked from has one thread, has opened nothing and was told nothing; each command gets its own
+environment, folder and files, and ends as any process does. Tests of the start itself (`tests/cli`), of terminals, and
+of processes that are sent signals start Python anew.
+"""
+
+import atexit
+import gc
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+# What commands import as they go. Not the Kubernetes client: it reads the environment as it is imported.
+MODULES = (
+    "drkeeper.__main__", "drkeeper.cli.backup", "drkeeper.cli.drill", "drkeeper.cli.plan", "drkeeper.cli.points",
+    "drkeeper.cli.restore", "drkeeper.cli.verify", "drkeeper.recovery", "drkeeper.drill", "drkeeper.report.html",
+    "drkeeper.report.markdown", "drkeeper.systems.postgres", "drkeeper.systems.redis", "drkeeper.vault.object_store",
+)  # fmt: skip
+MESSAGE_BYTES = 1 << 17
+
+
+def run(words, *, env, timeout):
+    """As `subprocess.run` with the output caught and no input; `words` come after `drkeeper`."""
+    words = [str(word) for word in words]
+    ended, telling = socket.socketpair()
+    with ended, telling, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        request = json.dumps({"words": words, "env": env, "folder": str(Path.cwd())}).encode()
+        socket.send_fds(starter(), [request], [out.fileno(), err.fileno(), telling.fileno()])
+        telling.close()
+        ended.settimeout(timeout)
+        lines = ended.makefile()
+        process_id = int(lines.readline())
+        try:
+            code = int(lines.readline())
+        except TimeoutError:
+            os.kill(process_id, signal.SIGKILL)
+            raise subprocess.TimeoutExpired(words, timeout) from None
+        said = [file.seek(0) or file.read().decode() for file in (out, err)]
+        return subprocess.CompletedProcess(words, code, *said)
+
+
+@cache
+def starter():
+    """The way to the process that is forked from, which is started once and ends with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, __file__, str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    theirs.close()
+
+    @atexit.register
+    def end():
+        ours.close()
+        process.wait(30)
+
+    return ours
+
+
+def serve(way):
+    """Fork for each request, until nobody is there to make one."""
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    for name in MODULES:
+        import_module(name)
+    gc.freeze()
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads must not be forked from"
+    while True:
+        request, fds, _, _ = socket.recv_fds(way, MESSAGE_BYTES, 3)
+        if not request:
+            return
+        if os.fork() == 0:
+            way.close()
+            look_after(json.loads(request), *fds)
+        for fd in fds:
+            os.close(fd)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def look_after(request, out, err, telling):
+    """Fork once more, for the command; tell who it is, and how it ended."""
+    command = os.fork()
+    if command == 0:
+        os.close(telling)
+        carry_out(request, out, err)
+    os.write(telling, f"{command}\n".encode())
+    _, status = os.waitpid(command, 0)
+    os.write(telling, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def carry_out(request, out, err):
+    """Become the command."""
+    for fd, number in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (err, 2)):
+        os.dup2(fd, number)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["folder"])
+    time.tzset()
+    random.seed()
+    sys.argv = ["drkeeper", *request["words"]]
+    code = 1
+    try:
+        sys.modules["drkeeper.__main__"].main()
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
