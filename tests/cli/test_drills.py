@@ -6,7 +6,10 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from drkeeper.cli.root import root
+from drkeeper.cli.settings import Settings
 from drkeeper.errors import Interrupted
 from drkeeper.jobs import jobs
 from drkeeper.policy import load_policy
@@ -281,3 +284,19 @@ def test_a_step_that_hangs_is_ended_as_in_production_and_the_record_says_so(dril
     assert "longer than" in record["error"]
     assert {step["outcome"] for step in record["steps"] if step["verb"] == "switch"} == {"not run"}
     assert {check["verdict"] for check in record["clean_up"]} == {"passed"}
+
+
+def test_a_shell_completes_commands_points_and_scenarios(drills, monkeypatch):
+    [point] = drills.json("points")
+    [record] = [drills.json("drill")]
+
+    def offered(*words):
+        monkeypatch.setenv("DRKEEPER_POLICY", str(drills.policy_file))
+        completing = ShellComplete(root(), {"obj": Settings()}, "drkeeper", "_DRKEEPER_COMPLETE")
+        return {item.value for item in completing.get_completions(list(words[:-1]), words[-1])}
+
+    assert {"run", "due", "list", "show", "game-day", "latest", point["point_id"]} <= offered("drill", "")
+    assert offered("drill", "li") == {"list"}
+    assert offered("drill", "show", record["drill_id"][:3]) == {record["drill_id"]}
+    assert "region-lost" in offered("drill", "run", "--scenario", "region")
+    assert "region-lost" in offered("drill", "game-day", "--scenario", "region")

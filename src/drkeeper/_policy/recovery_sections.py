@@ -81,7 +81,7 @@ class DrillsPolicy(Section):
     """What drills rehearse, and what is due after them."""
 
     scenarios: tuple[Name, ...] = Field(
-        default=(), description="Rehearsed in turn by schedule; left out: all that fit the policy."
+        default=(), description="Rehearsed by schedule, each when it is due; left out: all that fit the policy."
     )
     surprise: bool = Field(default=False, description="By schedule, point and scenario are drawn; the seed is kept.")
     every: Duration = Field(default=timedelta(days=92), description="Each scenario is due again after so long.")

@@ -18,6 +18,8 @@ class Drills(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put in the word that was left out."""
         place = self._own_options(args)
+        if place == len(args) and ctx.resilient_parsing:
+            return super().parse_args(ctx, args)  # a shell completes: the word is yet to come
         if place == len(args) or (args[place] not in self.commands and args[place] not in ctx.help_option_names):
             args = [*args[:place], DEFAULT, *args[place:]]
         return super().parse_args(ctx, args)
