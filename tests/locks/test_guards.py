@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.feast_registry.examples import a_registry
 
+import warm
 from drkeeper import actions, carrying, catalog, recovery
 from drkeeper.backup import Source, take_point
 from drkeeper.cli.root import run
@@ -190,8 +191,7 @@ def test_a_restore_whose_turn_does_not_come_says_so_and_goes_on_when_it_is_resum
 
 
 def drkeeper(files, *words):
-    words = [sys.executable, "-m", "drkeeper", "--policy", str(files / "drkeeper.yaml"), *words]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return warm.run(("--policy", files / "drkeeper.yaml", *words), env=dict(os.environ), timeout=60)
 
 
 def test_a_backup_that_runs_under_the_lock_has_it_already(files, vault):

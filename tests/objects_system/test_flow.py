@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.buckets.faulty import faulty
 from tests.buckets.test_copying import put_parts
 from tests.objects_system.restoring import Region, Regions
 
+import warm
 from drkeeper import actions, recovery
 from drkeeper.buckets.listing import list_versions
 from drkeeper.catalog import list_points
@@ -73,11 +73,8 @@ class Operator:
         return load_policy(self.folder / "drkeeper.yaml", {**os.environ, **self.environment})
 
     def run(self, *words, code=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "drkeeper", "--policy", str(self.folder / "drkeeper.yaml"), *words],
-            env={**os.environ, **self.environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=120, check=False,
-        )  # fmt: skip
+        words = ("--policy", self.folder / "drkeeper.yaml", *words)
+        done = warm.run(words, env={**os.environ, **self.environment}, timeout=120)
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done
 

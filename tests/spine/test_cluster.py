@@ -14,6 +14,7 @@ import pytest
 import redis
 from tests.test_docs import code_blocks
 
+import warm
 from drkeeper.errors import ToolMissing
 from drkeeper.sandbox import start_sandbox
 from drkeeper.sandbox.kubernetes import start
@@ -109,10 +110,10 @@ objectives: {{rto: 1h, rpo: 24h}}
         return subprocess.Popen(command, env=known, stdin=subprocess.DEVNULL, text=True, **more)
 
     def run(self, *words, code=0, environment=None):
-        process = self.start(*words, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == code, f"exit {process.returncode}, not {code}\n{out}\n{err}"
-        return out
+        known = {**os.environ, **self.environment, **(environment or {})}
+        done = warm.run(("--policy", self.policy_file, *words), env=known, timeout=240)
+        assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def json(self, *words, code=0, environment=None):
         return json.loads(self.run(*words, "-o", "json", code=code, environment=environment))
