@@ -150,7 +150,7 @@ def _backups(name: str, record: QuarterRecord, where: tuple[int, ...]) -> Mapped
 def _lacks(record: QuarterRecord, rate: float, *, confidential: bool) -> Sequence[str]:
     lacks = []
     if rate < record.backups.rate_objective:
-        lacks.append(f"below the objective of {record.backups.rate_objective:.0%}")
+        lacks.append(f"below the objective of {record.backups.rate_objective:.0%}".replace("%", " %"))
     if confidential and not record.encrypted:
         lacks.append("they are not encrypted by drkeeper")
     if confidential and any(system.over_seconds > 0 for system in record.systems):
