@@ -40,6 +40,9 @@ def test_an_emptied_bucket_fails_over_to_a_replica_of_before_that_and_nothing_of
     assert texts(platform.replica) == WHOLE
     assert texts(platform.source) == {"models/ransom": "pay"}, "nobody has touched what may be evidence"
 
+    logged = [(row["command"], row["outcome"]) for row in told(platform, "audit", "list")]
+    assert {("restore", "ok"), ("failover run", "ok")} <= set(logged)
+
     number = platform.roles().number
     BesideRestoring(platform.policy(), platform.vault, BUILT_IN["bucket-emptied"]).fail_over("artifacts")
     assert platform.roles().number == number, "done again after a crash, it does nothing"

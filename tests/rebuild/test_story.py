@@ -16,6 +16,7 @@ import pytest
 from tests.rebuild.project import children
 from tests.test_docs import code_blocks
 
+from drkeeper import audit
 from drkeeper import rebuild as rebuilding
 from drkeeper._rebuild import kept
 from drkeeper._rebuild.records import RebuildBegun, RebuildRecord, pending
@@ -60,6 +61,8 @@ def test_the_commands_of_the_runbook_bring_back_every_field_of_every_key(story):
     assert isinstance(begun, RebuildBegun)
     assert {view.start for view in ended.views} == {view.start for view in ended.views if view.start.hour == 5}
     assert (ended.mode, ended.error, broken(ended.checks)) == ("materialise", "", [])
+    link = [link for link in audit.links(open_vault(story.project.policy())) if link.command == "rebuild"][-1]
+    assert (link.outcome, link.detail["rebuild"]) == ("ok", ended.rebuild_id)
     assert [check.verdict for check in ended.checks if check.subject.startswith("rebuild.")] == ["passed"] * 6
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.relocation.platform import REPLICA, SOURCE, Operator, bucket
 from tests.relocation.tracking import digest, fill, texts
 
+from drkeeper import audit
 from drkeeper.errors import Interrupted
 from drkeeper.following import due
 from drkeeper.lease import hold
@@ -223,6 +224,11 @@ def test_two_at_once_are_one_after_the_other(operator, connection):
     with hold(operator.vault.primary, "relocate-tracking"):
         assert "relocate-tracking" in operator.run("relocate", "run", "tracking", "--yes", code=11).err
     operator.run("relocate", "run", "tracking", "--yes")
+    refused, done = [
+        link for link in audit.links(operator.vault) if (link.command, link.event) == ("relocate", "ended")
+    ]
+    assert (refused.exit_code, done.outcome) == (11, "ok")
+    assert done.detail["rows"] > 0
 
 
 def test_told_to_stop_before_the_commit_it_has_done_nothing(operator, connection):

@@ -1,5 +1,6 @@
 """A drill measures, proves, cleans up, and cannot touch production."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -44,11 +45,21 @@ def test_a_drill_measures_rto_and_rpo_from_data_and_leaves_nothing(platform):
     assert (row["proof"], row["proof_regions"]) == ("restorable", ["here"])
 
 
-def test_the_second_drill_forecasts_from_the_first(platform):
+def test_the_second_drill_forecasts_from_the_first_and_is_signed_after_it(platform):
+    platform.run("key", "new", "--out", str(platform.folder / "evidence.pem"))
+    platform.write_policy(more=f"evidence: {{key: '${{file:{platform.folder}/evidence.pem}}'}}\n")
     platform.run("beat")
     platform.run("backup")
-    platform.run("drill")
-    record = drill(platform)
+    before = platform.json("drill")
+    platform.run("drill", "--report-dir", str(platform.folder / "reports"))
+    (page,), (envelope,) = ((platform.folder / "reports").glob(each) for each in ("*.html", "*.dsse.json"))
+    found = platform.json("drill", "verify", str(page), "--key", str(platform.folder / "evidence.pem.pub"))
+    verdicts = {check["subject"]: check["verdict"] for check in found["checks"]}
+    assert [verdicts[each] for each in ("signature", "record.digest", "page")] == ["passed"] * 3
+    signed = json.loads(base64.b64decode(json.loads(envelope.read_bytes())["payload"]))
+    assert signed["predicate"]["previous"]["drill_id"] == before["drill_id"]
+    assert {check["verdict"] for check in platform.json("audit", "verify")} == {"passed"}
+    record = found["record"]
     assert record["rto_forecast"]["basis"] == "1 earlier run"
     assert (
         max(system["rto_forecast"]["p50_seconds"] for system in record["systems"])
