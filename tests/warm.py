@@ -24,12 +24,15 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-# What commands import as they go. Not the Kubernetes client: it reads the environment as it is imported.
+# What commands import as they go.
 MODULES = (
     "drkeeper.__main__", "drkeeper.cli.backup", "drkeeper.cli.drill", "drkeeper.cli.plan", "drkeeper.cli.points",
     "drkeeper.cli.restore", "drkeeper.cli.verify", "drkeeper.recovery", "drkeeper.drill", "drkeeper.report.html",
     "drkeeper.report.markdown", "drkeeper.systems.postgres", "drkeeper.systems.redis", "drkeeper.vault.object_store",
+    "kubernetes",
 )  # fmt: skip
+# What reads the environment as it is imported: each command imports it for itself.
+TOLD = "kubernetes.config"
 MESSAGE_BYTES = 1 << 17
 
 
@@ -74,6 +77,8 @@ def serve(way):
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     for name in MODULES:
         import_module(name)
+    for name in [name for name in sys.modules if name.startswith(TOLD)]:
+        del sys.modules[name]
     gc.freeze()
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a process with threads must not be forked from"
     while True:
