@@ -9,7 +9,7 @@ import pytest
 
 from drkeeper._restore.board import Board
 from drkeeper._restore.lanes import Lanes
-from drkeeper.errors import LoadFailed, StepsFailed, StepTimedOut
+from drkeeper.errors import LoadFailed, StepsFailed, StepTimedOut, VaultUnreachable
 from drkeeper.forecast import Limits
 from drkeeper.process import check_exit, running
 from drkeeper.report.record import Forecast, StepRecord
@@ -83,7 +83,10 @@ def test_one_failure_is_raised_as_it_is_and_several_are_all_named():
         board.insist()
     assert "not run: c" in single.value.hint
     board.fail("b", LoadFailed("b broke"))
-    with pytest.raises(StepsFailed, match="2 steps failed: a: a broke; b: b broke; not run: c"):
+    with pytest.raises(LoadFailed, match="2 steps failed: a: a broke; b: b broke; not run: c"):
+        board.insist()
+    board.failed["b"] = VaultUnreachable("no region answers")
+    with pytest.raises(StepsFailed, match="2 steps failed: a: a broke; b: no region answers; not run: c"):
         board.insist()
 
 

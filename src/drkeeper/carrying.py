@@ -79,7 +79,7 @@ class Carrying:
             journal.note("abandoned", error=str(error))
             return
         go_on = f"go on with `drkeeper restore --resume {prepared.plan.plan_id}`, or remove what it left with "
-        hint = " ".join(filter(None, (error.hint, go_on + "`drkeeper restore --give-up`")))
+        hint = "; ".join(filter(None, (error.hint, go_on + "`drkeeper restore --give-up`")))
         if isinstance(error, PointCorrupt):  # to be told apart from one that leaves nothing behind
             raise LoadFailed(f"{error}; begun before: {', '.join(changed)}", hint=hint) from error
         if isinstance(error, Aborted):

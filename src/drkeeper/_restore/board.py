@@ -87,7 +87,8 @@ class Board:
         """Return if every step is done.
 
         Raises:
-            StepsFailed: Several failed; the message names them all. A single failure is raised as it is.
+            StepsFailed: Several failed; the message names them all. A single failure is raised as it is, and several of
+                one kind as one of it: for its exit code.
         """
         if not self.failed:
             return
@@ -99,7 +100,9 @@ class Board:
             raise first
         told = [f"{step_id}: {error}" for step_id, error in self.failed.items()]
         hints = dict.fromkeys(error.hint for error in self.failed.values() if isinstance(error, DrkeeperError))
-        raise StepsFailed(
+        alike = isinstance(first, DrkeeperError) and all(type(error) is type(first) for error in others)
+        kind = type(first) if isinstance(first, DrkeeperError) and alike else StepsFailed
+        raise kind(
             f"{len(told)} steps failed: " + "; ".join(filter(None, (*told, skipped))),
             hint="; ".join(filter(None, hints)),
         ) from first
