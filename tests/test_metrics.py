@@ -837,6 +837,16 @@ def test_a_file_is_replaced_whole_or_not_at_all(drkeeper, tmp_path):
     assert list(file.parent.iterdir()) == [file]
 
 
+def test_a_scenario_that_does_not_fit_is_left_out_and_the_rest_is_told(drkeeper, tmp_path):
+    policy = tmp_path / "drkeeper.yaml"
+    policy.write_text(policy.read_text() + "drills: {scenarios: [everything-lost, bucket-emptied]}\n")
+    done = ran(drkeeper("metrics"))
+    gauges = Gauges(done.stdout)
+    assert gauges.get("scenario_rehearsed", scenario="everything-lost") == 0
+    assert gauges.get("scenario_rehearsed", scenario="bucket-emptied") is None
+    assert "scenario left out" in done.stderr
+
+
 def test_a_vault_that_is_gone_is_a_result(drkeeper, tmp_path):
     for name in ("near", "far"):
         (tmp_path / name).rename(tmp_path / f"{name}-gone")

@@ -17,7 +17,9 @@ from drkeeper._policy.recovery_sections import NotifyPolicy
 from drkeeper.cli.root import run
 from drkeeper.errors import BackupPartial, Interrupted, VaultUnreachable
 from drkeeper.facts import Check
+from drkeeper.jobs import jobs
 from drkeeper.notify import HIDDEN, tell, tell_drill, tell_restore, telling, text_of
+from drkeeper.policy import load_policy
 from drkeeper.throttle import stopped_by
 
 
@@ -159,14 +161,16 @@ def test_the_text_names_what_went_wrong_first():
     assert text_of("shop", "verify", "ok", {}) == "drkeeper: verify of shop went well"
 
 
-def test_a_backup_on_the_command_line_is_told_of(tmp_path, monkeypatch):
+def test_a_backup_on_the_command_line_and_a_job_of_the_daemon_are_told_of(tmp_path, monkeypatch):
     file = tmp_path / "drkeeper.yaml"
     file.write_text(
         "version: 1\nname: shop\nsystems:\n  cache: {kind: redis, host: 127.0.0.1, port: 1}\n"
         f"vault: {{regions: {{near: {{url: {tmp_path}/near}}}}}}\n"
-        "notify: [{url: '${env:HOOK}', allow_http: true}]\n"
+        "notify: [{url: '${env:HOOK}', allow_http: true}]\nschedules: {prune: '0 3 * * *'}\n"
     )
     with http_listener() as (url, received):
         monkeypatch.setenv("HOOK", url)
         assert run(["--policy", str(file), "backup"]) == 10, "there is no vault"
-    assert outcomes(received) == [("backup", "failed", 10)]
+        with pytest.raises(VaultUnreachable):
+            jobs(load_policy(file))["prune"].action(threading.Event())
+    assert outcomes(received) == [("backup", "failed", 10), ("prune", "failed", 10)]

@@ -48,11 +48,20 @@ def expected(policy: Policy) -> Expected:
         backup=Cron.parse(backup) if backup else None,
         every=policy.drills.every,
         retest_within=policy.drills.retest_within,
-        scenarios=tuple(_scenario(policy, name) for name in rehearsable(policy)),
+        scenarios=tuple(_scenarios(policy)),
         capacity_bytes=policy.vault.capacity,
         meanings=meanings(policy),
         limits=Limits(policy.recovery.at_once, policy.recovery.at_once_per_host),
     )
+
+
+def _scenarios(policy: Policy) -> Iterator[ScenarioExpected]:
+    """Those in scope; one that does not fit the policy is for `drkeeper scenarios` to tell, no reason to be mute."""
+    for name in rehearsable(policy):
+        try:
+            yield _scenario(policy, name)
+        except UsageInvalid as error:
+            get_logger().warning("scenario left out", scenario=name, error=str(error))
 
 
 def _scenario(policy: Policy, name: str) -> ScenarioExpected:

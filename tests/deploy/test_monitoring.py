@@ -436,7 +436,7 @@ def test_the_platforms_own_warnings_can_be_left_out_as_a_group(render, groups):
 def test_an_alert_or_group_that_is_misspelt_is_refused(render):
     with pytest.raises(Exception, match="there is no alert DrkeeperDrilOverdue"):
         render(monitoring(rules={"disabled": ["DrkeeperDrilOverdue"]}))
-    with pytest.raises(Exception, match="there is no group drkeeper.platfrom"):
+    with pytest.raises(Exception, match=r"there is no group drkeeper\.platfrom"):
         render(monitoring(rules={"disabledGroups": ["drkeeper.platfrom"]}))
 
 
