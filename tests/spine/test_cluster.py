@@ -162,6 +162,18 @@ def production(planes):
     return planes()
 
 
+@pytest.fixture(scope="module")
+def spare(planes):
+    return planes()
+
+
+@pytest.fixture
+def fresh(spare):
+    """Another control plane, with nothing of the application in it."""
+    yield spare
+    delete_namespace(spare)
+
+
 @pytest.fixture
 def site(tmp_path, production, valkey):
     site = Site(tmp_path, production, valkey)
@@ -201,10 +213,9 @@ def test_no_secret_is_readable_in_git_or_in_what_is_printed(site):
     assert "ENC[AES256_GCM" in blob
 
 
-def test_a_lost_cluster_comes_back_held_and_is_released_when_the_data_are_back(site, planes):
+def test_a_lost_cluster_comes_back_held_and_is_released_when_the_data_are_back(site, fresh):
     site.run("beat")
     site.run("backup")
-    fresh = planes()
     site.write_policy(kubeconfig=fresh.kubeconfig)
     site.cache().flushall()
     done = site.json("restore", "--yes")
@@ -219,9 +230,8 @@ def test_a_lost_cluster_comes_back_held_and_is_released_when_the_data_are_back(s
     assert former["namespaces/shop/deployment/web.yaml"]["former"] == site.deployment(site.plane)["metadata"]["uid"]
 
 
-def test_what_is_kept_held_stays_at_zero_until_it_is_released(site, planes):
+def test_what_is_kept_held_stays_at_zero_until_it_is_released(site, fresh):
     site.run("backup")
-    fresh = planes()
     site.write_policy(kubeconfig=fresh.kubeconfig)
     site.run("restore", "--yes", "--system", "cluster", "--keep-held")
     assert site.deployment(fresh)["spec"]["replicas"] == 0
@@ -229,9 +239,8 @@ def test_what_is_kept_held_stays_at_zero_until_it_is_released(site, planes):
     assert site.deployment(fresh)["spec"]["replicas"] == 3
 
 
-def test_a_kill_between_hold_and_release_is_resumed(site, planes):
+def test_a_kill_between_hold_and_release_is_resumed(site, fresh):
     site.run("backup")
-    fresh = planes()
     site.write_policy(kubeconfig=fresh.kubeconfig)
     # The other system cannot be switched, so the restore ends when the cluster is up and held.
     site.cache().flushall()
@@ -264,7 +273,7 @@ def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "other-"}, "data": {"a": "b"}}
     other = site.plane.request("POST", path, body)["metadata"]
     site.run("backup")
-    delete_namespace(site)
+    delete_namespace(site.plane)
     site.cache().hset("customer:2", mapping={"spent": 1})
     done = site.json("restore", "--scenario", "namespace-deleted", "--yes")
     assert [step["verb"] for step in done["steps"]] == ["undo", "load", "switch", "release", "verify"]
@@ -276,10 +285,11 @@ def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
     site.plane.request("DELETE", f"{path}/{other['name']}")
 
 
-def delete_namespace(site):
-    site.plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+def delete_namespace(plane):
+    if any(each["metadata"]["name"] == NAMESPACE for each in namespaces(plane)):
+        plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
     deadline = time.monotonic() + 60
-    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(site.plane)):
+    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(plane)):
         assert time.monotonic() < deadline, "the namespace is not gone"
         time.sleep(0.1)
 
@@ -288,7 +298,7 @@ def test_a_deleted_namespace_is_put_back_by_the_commands_of_its_runbook(site):
     site.run("backup")
     page = site.folder / "page.md"
     page.write_text(site.run("runbook", "show", "namespace-deleted"))
-    delete_namespace(site)
+    delete_namespace(site.plane)
     for line in "".join(code_blocks(page, "sh")).splitlines():
         _, *words = shlex.split(line.partition(" || ")[0], comments=True)
         site.run(*words)
@@ -364,20 +374,19 @@ def test_without_a_control_plane_a_drill_asks_the_server_and_claims_nothing(site
     assert site.json("points")[-1]["proof"] is None
 
 
-def test_a_drill_fills_and_empties_the_scratch_cluster_of_the_policy(site, planes):
+def test_a_drill_fills_and_empties_the_scratch_cluster_of_the_policy(site, fresh):
     site.run("beat")
     site.run("backup")
-    scratch = planes()
-    more = f"sandbox: {{folder: {site.folder}/sandbox, cluster: {{kubeconfig: {scratch.kubeconfig}}}}}"
+    more = f"sandbox: {{folder: {site.folder}/sandbox, cluster: {{kubeconfig: {fresh.kubeconfig}}}}}"
     site.write_policy(more=more)
     refused = drill(site, environment=without_control_plane(), code=1)
     assert "drkeeper-scratch" in json.dumps(refused)
-    scratch.request("POST", "/api/v1/namespaces/default/configmaps", SCRATCH)
+    fresh.request("POST", "/api/v1/namespaces/default/configmaps", SCRATCH)
     record = drill(site, environment=without_control_plane())
     assert record["error"] == ""
     assert any("scratch cluster" in line for line in record["not_tested"])
     assert system(record, "cluster")["rto_seconds"] > 0
     assert {check["verdict"] for check in record["clean_up"]} == {"passed"}
     assert NAMESPACE not in [
-        each["metadata"]["name"] for each in namespaces(scratch) if not each["metadata"].get("deletionTimestamp")
+        each["metadata"]["name"] for each in namespaces(fresh) if not each["metadata"].get("deletionTimestamp")
     ]
