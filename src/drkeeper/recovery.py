@@ -89,8 +89,7 @@ def restore(
         _insist_unchanged(prepared)
         carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched())
         tries = Tries(prepared, carrying, before)
-        # An approval is of one point: another one loses more, and that is for those who approve to say.
-        times = 0 if approved or prepared.again is None else prepared.policy.recovery.fall_back
+        times = 0 if approved else _times(prepared)
         outcome = falling_back(prepared.vault, prepared.point, tries.attempt, systems=names, times=times)
         if outcome.plan is not None:
             ending.detail["point"] = outcome.plan.point_id
@@ -163,7 +162,7 @@ def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
         prepared = _again(policy, vault, journal.plan)
         with _noted("restore --give-up", prepared):
             abandon(journal.plan, prepared.systems)
-            journal.note("abandoned")
+            journal.note("abandoned", by=audit.actor())
         return journal.plan
 
 
@@ -242,6 +241,16 @@ def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     systems = open_systems(acting_policy(policy, vault), names) if names else {}
     systems = narrow(policy, systems, plan.only, plan.into)
     return Prepared(policy=policy, vault=vault, point=point, plan=plan, systems=systems, scenario=scenario)
+
+
+def _times(prepared: Prepared) -> int:
+    """How many earlier points may be taken instead of this one; where it is this one that is wanted, none.
+
+    Nor where it was approved: another one loses more, and that is for those who approve to say.
+    """
+    plan = prepared.plan
+    this_one = prepared.point.purpose != "backup" or plan.only or plan.into
+    return 0 if this_one or prepared.again is None else prepared.policy.recovery.fall_back
 
 
 def _insist_unchanged(prepared: Prepared) -> None:

@@ -127,8 +127,15 @@ def test_a_pause_holds_back_the_next_step_and_is_told_as_time_of_people(platform
         time.sleep(1)
         assert not any(step.startswith("switch") for step in Journal.read(vault, plan_id).started)
         assert restores.find(platform.policy(), vault).state == "paused"
+        onlooker = platform.start("recovery", "watch", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = next(line for line in onlooker.stderr if "paused" in line)
+        assert "a look at the network" in line
         controls.give(vault, plan_id, "continue", by="ada")
     [outcome] = ended
+    said, seen = onlooker.communicate(timeout=60)
+    assert onlooker.returncode == 0
+    assert f"restore {plan_id} is finished" in said
+    assert '"step": "verify:mlflow-db", "state": "done"' in seen
     assert platform.contents() == expected
     waited = {phase.name: phase.people_seconds for phase in outcome.phases}
     assert waited["restore"] > 1
