@@ -161,7 +161,7 @@ def test_the_text_names_what_went_wrong_first():
     assert text_of("shop", "verify", "ok", {}) == "drkeeper: verify of shop went well"
 
 
-def test_a_backup_on_the_command_line_and_a_job_of_the_daemon_are_told_of(tmp_path, monkeypatch):
+def test_work_on_the_command_line_and_jobs_of_the_daemon_are_told_of(tmp_path, monkeypatch):
     file = tmp_path / "drkeeper.yaml"
     file.write_text(
         "version: 1\nname: shop\nsystems:\n  cache: {kind: redis, host: 127.0.0.1, port: 1}\n"
@@ -171,6 +171,11 @@ def test_a_backup_on_the_command_line_and_a_job_of_the_daemon_are_told_of(tmp_pa
     with http_listener() as (url, received):
         monkeypatch.setenv("HOOK", url)
         assert run(["--policy", str(file), "backup"]) == 10, "there is no vault"
+        for words in (["verify", "--all"], ["replicate"], ["prune", "--yes"]):
+            assert run(["--policy", str(file), *words]) == 10
+        for words in (["replicate", "--dry-run"], ["prune", "--dry-run"]):
+            run(["--policy", str(file), *words])
         with pytest.raises(VaultUnreachable):
             jobs(load_policy(file))["prune"].action(threading.Event())
-    assert outcomes(received) == [("backup", "failed", 10), ("prune", "failed", 10)]
+    works = ("backup", "verify", "replicate", "prune", "prune")
+    assert outcomes(received) == [(work, "failed", 10) for work in works], "and a dry run is nothing to tell"

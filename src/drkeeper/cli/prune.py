@@ -41,12 +41,19 @@ def command(
       drkeeper prune --yes
       drkeeper prune --grace 48h --wait 10m
     """
+    from contextlib import nullcontext
+
     from drkeeper import keeping
     from drkeeper.cli.prompt import confirm
+    from drkeeper.notify import telling
 
     settings.start_logging()
     policy = settings.load_policy()
-    with keeping.pruning(policy, grace=timedelta(seconds=grace_seconds), wait_seconds=wait_seconds) as pruning:
+    grace = timedelta(seconds=grace_seconds)
+    with (
+        nullcontext() if dry_run else telling(policy, "prune"),
+        keeping.pruning(policy, grace=grace, wait_seconds=wait_seconds) as pruning,
+    ):
         _show(pruning.plan, output, carried_out=not dry_run)
         count = len(pruning.plan.forgotten)
         if dry_run:

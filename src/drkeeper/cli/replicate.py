@@ -54,14 +54,18 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
+    from contextlib import nullcontext
+
     from drkeeper import artifacts
+    from drkeeper.notify import telling
 
     how = artifacts.Copying(dry_run=dry_run, allow_share=allow_share, dask=dask, wait_seconds=wait_seconds)
     policy = settings.load_policy()
     if watch:
         _watch(settings, policy, systems, how, output)
     else:
-        _once(settings, policy, systems, how, output)
+        with nullcontext() if dry_run else telling(policy, "replicate"):
+            _once(settings, policy, systems, how, output)
 
 
 command.add_command(setup)

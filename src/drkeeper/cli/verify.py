@@ -132,19 +132,21 @@ def _verify_points(
     output: Output,
 ) -> None:
     from drkeeper import actions
+    from drkeeper.notify import telling
     from drkeeper.wiring import open_vault
 
     policy = settings.load_policy()
     if level == "intact" and not open_vault(policy).can_read:
         raise KeyMissing("the vault is encrypted, and frames cannot be opened without an identity")
-    with working(settings) as work:
-        result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
-        if heal and (result.broken_frames or result.broken_indices):
-            mended = actions.heal(policy, result)
-            show_mended(mended)
+    with telling(policy, "verify"):
+        with working(settings) as work:
             result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
-    _show(result, output)
-    _insist(result)
+            if heal and (result.broken_frames or result.broken_indices):
+                mended = actions.heal(policy, result)
+                show_mended(mended)
+                result = actions.verify(policy, ids, level=level, sample=sample, seed=seed, progress=work.progress)
+        _show(result, output)
+        _insist(result)
 
 
 def _show(result: "Verification", output: Output) -> None:
