@@ -92,7 +92,8 @@ def test_people_bring_the_platform_back_and_the_clock_and_the_checks_are_drkeepe
     before, vault = platform.contents(), stored(platform)
     game = sit_down("everything-lost")
     game.say("the pager rang", "", "", "")
-    game.drkeeper("restore", "latest", "--yes")
+    assert "mlflow-db" in game.drkeeper("runbook", "show", "everything-lost")
+    game.drkeeper("restore", "--scenario", "everything-lost", "--yes")
     game.drkeeper("backup")  # a slip that would matter in the real vault
     game.say("", "a backup was taken by mistake", "", "")
     record = game.end()

@@ -5,14 +5,16 @@ import socket
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
-from types import FunctionType
+from types import FunctionType, MethodType, ModuleType
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from drkeeper import rehearsals
 from drkeeper.drill_wiring import drill_request, exercise_of
 from drkeeper.errors import Refused
 from drkeeper.policy import load_policy
+from drkeeper.restore import Restorer
 from drkeeper.scenarios import BUILT_IN
 from drkeeper.systems import kind_names, load_kind
 from drkeeper.wiring import loss
@@ -205,3 +207,56 @@ def test_a_drill_never_knocks_at_production_and_needs_none_of_its_passwords(plat
         platform.run("check", code=5)
         assert database
         assert cache
+
+
+# --- whoever sits inside of a drill, and tries ---
+
+
+def everything_from(*roots):
+    """All text and numbers that can be got at by any attribute, item, closure or bound object."""
+    seen, waiting, texts = set(), list(roots), set()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, str | bytes | int | float):
+            texts.add(str(thing))
+        elif isinstance(thing, SecretStr):
+            texts.add(thing.get_secret_value())
+        elif isinstance(thing, Mapping):
+            waiting += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, list | tuple | set | frozenset):
+            waiting += thing
+        elif isinstance(thing, FunctionType):
+            waiting += [*(cell.cell_contents for cell in thing.__closure__ or ()), thing.__defaults__]
+        elif isinstance(thing, MethodType):
+            waiting.append(thing.__self__)
+        waiting += getattr(thing, "__dict__", {}).values()
+        for kind in type(thing).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            names = [slots] if isinstance(slots, str) else slots
+            waiting += [getattr(thing, name) for name in names if name[:2] != "__" and hasattr(thing, name)]
+    return texts
+
+
+def test_what_runs_inside_of_a_drill_and_tries_finds_no_way_to_production(platform, monkeypatch):
+    platform.run("backup")
+    policy = platform.policy()
+    marks = {str(platform.postgres.port), str(platform.valkey.port), *platform.environment.values()}
+    marks.discard(platform.identity)  # of the vault, which a drill must read
+    assert marks <= everything_from(policy), "the walk does find them where they are"
+    tried = []
+
+    class Intruder(Restorer):
+        def carry_out(self):
+            tried.append(everything_from(self))
+            return super().carry_out()
+
+    monkeypatch.setattr("drkeeper.drill.Restorer", Intruder)
+    record = rehearsals.drill(policy, scenario="everything-lost")
+    assert record.error == ""
+    (found,) = tried
+    assert not marks & found
+    sandbox = {str(system) for system in found if system.startswith(f"{platform.folder}/sandbox")}
+    assert sandbox, "the walk went as far as the sandbox's servers"
