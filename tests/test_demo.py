@@ -68,13 +68,23 @@ def test_the_demo_brings_everything_back_and_leaves_its_reports_only(tmp_path: P
     assert "rm -rf s3-east/" in result.stdout
     assert "rm -rf feast-east/ vault-east/" in result.stdout
     assert "the champion's prediction, features of sampled customers" in result.stdout
-    assert "s3://artifacts-west is the primary bucket" in result.stdout
-    assert "locations lead to s3://artifacts-west" in result.stdout
-    assert "✓ the online store is up to date again" in result.stdout
+    assert "$ drkeeper restore --scenario region-lost" in result.stdout
+    assert "artifacts: fail over" in result.stdout
+    assert "feature-store: restore, then rebuild" in result.stdout
+    assert "✓ every fact of the point holds in the restored systems, and the store is up to date" in result.stdout
     assert "✓ references lead somewhere, the champion predicts as it did, features are served" in result.stdout
     assert "Everything is back." in result.stdout
     assert sorted(path.name for path in folder.iterdir()) == sorted(REPORTS)
-    assert json.loads((folder / "report.json").read_text())["policy"] == "churn-platform"
+    assert "✓ the drill's report is as it was signed" in result.stdout
+    assert "✓ who changed what is a whole chain, in both regions" in result.stdout
+    drill = json.loads((folder / "report.json").read_text())
+    assert (drill["policy"], drill["scenario_name"]) == ("churn-platform", "region-lost")
+    verify = [sys.executable, "-m", "drkeeper", "drill", "verify", "report.html", "--key", "evidence.pub"]
+    verified = subprocess.run(verify, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    quarter = json.loads((folder / "quarter.json").read_text())
+    assert [each["scenario"] for each in quarter["drills"]] == ["region-lost"]
+    assert (folder / "quarter.pdf").read_bytes().startswith(b"%PDF")
     assert processes_of(folder) == []
 
 

@@ -152,9 +152,7 @@ system_option = click.option(
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what targets hold; an undo point first.")
-partial_option = click.option(
-    "--allow-partial", is_flag=True, help="Take a partial point, for what it holds."
-)
+partial_option = click.option("--allow-partial", is_flag=True, help="Take a partial point, for what it holds.")
 keep_held_option = click.option(
     "--keep-held", is_flag=True, help="Leave workloads of clusters at zero, until `drkeeper release`."
 )
