@@ -42,7 +42,7 @@ def point(number: int) -> RecoveryPoint:
         for place, (name, kind) in enumerate(KINDS.items())
     )  # fmt: skip
     return RecoveryPoint(
-        point_id=f"{number + 1:03x}e0a5c91d7", policy="production", created_at=at + timedelta(minutes=6), elapsed_seconds=360,
+        point_id=f"{number + 1:03x}e0a5c91d7", policy="production", created_at=at, elapsed_seconds=360,
         systems=systems, freeze_order=tuple(KINDS), skew_seconds=0.031 + number / 9000, fencing_token=number, drkeeper_version="0.1.0",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def backup(number: int) -> Run:
         detail |= {f"status.{system.name}": system.status, f"as_of.{system.name}": system.as_of.isoformat()}
     failed = number in PARTIAL
     error = "online-store failed: connection refused" if failed else ""
-    return Run("backup", "drkeeper@backup-01", at, made.created_at, "failed" if failed else "ok", error, detail)
+    return Run("backup", "drkeeper@backup-01", at, at + timedelta(minutes=6), "failed" if failed else "ok", error, detail)
 
 
 def drill(day: int, scenario: str, rto: float, p50: float, p90: float, runs: int, **changes) -> DrillRecord:

@@ -16,6 +16,7 @@ from drkeeper.report.record import Objectives
 from quarter_examples import (
     AFTER,
     CRON,
+    MISSED,
     QUARTER,
     QUARTERS,
     backup_whole,
@@ -122,6 +123,15 @@ def test_points_of_a_time_without_audit_log_count_as_backups():
     record = build_quarter(sources(runs=(), points=tuple(point(n) for n in range(92))), QUARTER, AFTER)
     assert (record.backups.made, record.backups.partial) == (91, 1)
     assert any("no audit log" in text for text in record.unknown)
+
+
+def test_a_point_without_audit_log_belongs_to_the_time_at_which_it_was_begun_and_is_usable_once_it_ended():
+    long = tuple(point(n).model_copy(update={"elapsed_seconds": 5400.0}) for n in range(92) if n not in MISSED)
+    found = build_quarter(sources(runs=(), points=long), QUARTER, AFTER)
+    assert [each.due_at.day for each in found.backups.failures if each.outcome == "missed"] == [night(71).day]
+    tooth = found.systems[0].teeth[3]
+    assert tooth.began_at == night(3) + timedelta(seconds=5400)
+    assert tooth.low_seconds == 5400
 
 
 def test_exposure_grows_until_the_next_point_is_usable():

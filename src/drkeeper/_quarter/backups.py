@@ -127,13 +127,12 @@ def _of_run(run: Run, point_id: str, point: RecoveryPoint | None) -> BackupRun:
 
 
 def _of_point(point: RecoveryPoint) -> BackupRun:
-    began_at = point.created_at - timedelta(seconds=point.elapsed_seconds)
     wrong = [system.name for system in point.systems if system.status != "complete"]
     return BackupRun(
-        began_at,
+        point.created_at,  # when it was begun
         "partial" if wrong else "made",
         point.point_id,
-        point.created_at,
+        point.created_at + timedelta(seconds=point.elapsed_seconds),
         _as_of_point(point),
         f"not complete: {', '.join(wrong)}" if wrong else "",
     )
