@@ -54,6 +54,13 @@ def test_a_name_that_leads_nowhere_is_told_and_addresses_are_not_asked():
     assert "no-such-host.invalid cannot be resolved" in check.detail
 
 
+@pytest.mark.parametrize("host", ["db..example", "a" * 70 + ".example"])
+def test_a_name_that_no_name_can_be_is_told_as_well(host):
+    (check,) = probe_names({"db": Endpoint(host=host)})
+    assert check.verdict == "failed"
+    assert f"{host} cannot be resolved" in check.detail
+
+
 def test_within_a_pod_a_short_name_is_told_with_its_full_one(monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     (check,) = probe_names({"cache": Endpoint(endpoint="http://minio:9000")})

@@ -75,6 +75,14 @@ def test_a_command_that_is_not_there_is_named():
         call(Hook(command=("/nowhere/no-such-program", "--password=x")), MESSAGE)
 
 
+def test_a_program_that_is_none_is_a_hook_that_failed(tmp_path):
+    program = tmp_path / "no-interpreter-is-named"
+    program.write_text("echo hello")
+    program.chmod(0o755)
+    with pytest.raises(HookFailed, match="hook no-interpreter-is-named cannot be run: Exec format error"):
+        call(Hook(command=(str(program),)), MESSAGE)
+
+
 def test_a_signal_ends_the_waiting():
     stop = threading.Event()
     threading.Timer(0.3, stop.set).start()

@@ -131,6 +131,7 @@ def test_who_cannot_be_told_fails_nothing_and_no_secret_is_logged(capsys):
             listener(f"http://127.0.0.1:{silent.getsockname()[1]}/T0KEN", timeout=timedelta(seconds=0.3)),
             listener("not-known-here"),
             NotifyPolicy(url=SecretStr("ftp-T0KEN")),
+            *(listener(f"https://{host}/T0KEN") for host in ("[::1", "here:port", "hooks.ex\u00e4mple")),
         ]
         started = time.monotonic()
         with telling(policy(*bad), "backup"):

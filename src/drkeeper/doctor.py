@@ -102,11 +102,11 @@ def judge_name(subject: str, host: str, namespace: str | None) -> Check | None:
 def _resolved(subject: str, host: str) -> Check:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: two dots in a row, or a part that is too long
         return Check(
             subject=subject,
             verdict="failed",
-            detail=f"the name {host} cannot be resolved: {error.strerror or error}",
+            detail=f"the name {host} cannot be resolved: {getattr(error, 'strerror', None) or error}",
             remedy="write it in full, with its domain; check the DNS of this machine or Pod, and that a network "
             "policy lets port 53 through",
         )

@@ -175,6 +175,8 @@ def _run(hook: Hook, argv: tuple[str, ...], body: bytes) -> None:
                     raise HookFailed(f"hook {how}", said=said) from error
         except (ToolMissing, PermissionError) as error:
             raise HookFailed(f"hook {hook.label} is not installed, or may not be run") from error
+        except OSError as error:
+            raise HookFailed(f"hook {hook.label} cannot be run: {error.strerror}") from error
 
 
 def _ends_within(process: "subprocess.Popen[bytes]", seconds: float) -> bool:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import ValidationError
-
 from drkeeper import __version__, clock
 from drkeeper._policy.recovery_sections import NotifyOn, NotifyPolicy
 from drkeeper.errors import BackupPartial, DrkeeperError, Interrupted, VerificationFailed
@@ -167,13 +165,13 @@ def _slack(text: object) -> dict[str, str]:
 
 
 def _told(listener: NotifyPolicy, outcome: Outcome, message: Mapping[str, object]) -> bool:
-    url = listener.url.get_secret_value()
-    host = urlsplit(url).hostname or "an address that is none"
+    url, host = listener.url.get_secret_value(), "an address that is none"
     try:
+        host = urlsplit(url).hostname or host
         hook = Hook(url=_place(url, listener, outcome), timeout=listener.timeout, allow_http=listener.allow_http)
         with stopped_by(threading.Event()):  # that the work was told to stop is what we want to tell
             call(hook, _slack(message["text"]) if listener.form == "slack" else message)
-    except (HookFailed, ValidationError, DrkeeperError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - nothing about an address may fail the work that is told of
         why = str(error) if isinstance(error, HookFailed) else type(error).__name__
         get_logger().warning("nobody was told", host=host, form=listener.form, error=why)
         return False
