@@ -120,7 +120,9 @@ def test_backups_that_did_not_run_count_as_failed_and_what_is_not_known_does_not
     week = NOW - timedelta(days=7)
     assert line(backups=BackupRuns(week, nights)) == (7, 7)
     assert line(backups=BackupRuns(week, [*nights[:3], *nights[5:]])) == (5, 7)
-    assert line(backups=BackupRuns(week, [*nights[:-1], replace(nights[-1], outcome="at work")])) == (6, 7)
+    assert line(backups=BackupRuns(week, [*nights[:-1], replace(nights[-1], outcome="at work")])) == (6, 6)
+    assert line(backups=BackupRuns(week, [replace(nights[-1], outcome="at work")])) == (0, 6)
+    assert line(backups=BackupRuns(nights[-1].began_at, [replace(nights[-1], outcome="at work")])) is None
     assert line(backups=BackupRuns(week + timedelta(days=1), nights[1:], cut=True)) is None
     assert line(backups=BackupRuns(week + timedelta(days=1), nights[1:])) == (6, 6)
     assert line(backups=None) is None

@@ -43,9 +43,11 @@ def success(backups: BackupRuns | None, cron: Cron | None, now: datetime, window
     if backups is None or (backups.cut and backups.since > now - window):
         return None
     since, until = max(backups.since, now - window), now - LATE
-    runs = [run for run in backups.runs if run.began_at >= since and run.outcome != "at work"]
+    within = [run for run in backups.runs if run.began_at >= since]
+    runs = [run for run in within if run.outcome != "at work"]
     due = cron.count(since, until) if cron is not None and since < until else 0
-    expected = max(len(runs), due)
+    long = sum(run.outcome == "at work" and run.began_at < until for run in within)  # what they were due for is open
+    expected = max(len(runs), due - long)
     return Success(sum(run.outcome == "whole" for run in runs), expected) if expected else None
 
 

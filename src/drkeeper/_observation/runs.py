@@ -42,7 +42,7 @@ class Runs:
 
 
 def _backups(links: Sequence[Link], policy: str, now: datetime) -> Iterator[BackupRun]:
-    ours = [link for link in links if link.policy == policy and link.command == BACKUP]
+    ours = [link for link in links if link.policy == policy and link.command == BACKUP and not _undo(link)]
     for own in runs(ours).values():
         began = next((link for link in own if link.event == "began"), None)
         ended = next((link for link in own if link.event == "ended"), None)
@@ -51,3 +51,8 @@ def _backups(links: Sequence[Link], policy: str, now: datetime) -> Iterator[Back
             yield BackupRun((began or ended).at, "short" if short else "whole")
         elif began is not None:
             yield BackupRun(began.at, "at work" if now - began.at < GIVEN_UP else "short")
+
+
+def _undo(link: Link) -> bool:
+    """Whether it is of a point that a restore takes before it overwrites something, which is no backup."""
+    return link.detail.get("purpose") == "undo"
