@@ -64,7 +64,9 @@ def backup(number: int) -> Run:
         detail |= {f"status.{system.name}": system.status, f"as_of.{system.name}": system.as_of.isoformat()}
     failed = number in PARTIAL
     error = "online-store failed: connection refused" if failed else ""
-    return Run("backup", "drkeeper@backup-01", at, at + timedelta(minutes=6), "failed" if failed else "ok", error, detail)
+    return Run(
+        "backup", "drkeeper@backup-01", at, at + timedelta(minutes=6), "failed" if failed else "ok", error, detail
+    )
 
 
 def drill(day: int, scenario: str, rto: float, p50: float, p90: float, runs: int, **changes) -> DrillRecord:

@@ -644,8 +644,7 @@ def test_backups_are_told_by_the_audit_log_whose_points_are_gone_or_never_were(v
     backup_noted(vault, lacking="far")
     backup_noted(vault, raises=VaultUnreachable("away"))
     backup_noted(vault, policy="other")
-    backup_noted(vault, purpose="undo")
-    with audit.recorded(vault, "test", "prune"):
+    with audit.recorded(vault, "test", "prune"), audit.recorded(vault, "test", "backup", purpose="undo"):
         pass
     with audit.recorded(vault, "test", "backup"):
         found = observer(regions).observe(clock.now()).backups
