@@ -176,6 +176,28 @@ def test_a_quarter_of_backups_every_quarter_of_an_hour_stays_drawable_and_keeps_
     assert max(tooth.peak_seconds for tooth in db.teeth) == db.worst_seconds > 10 * 3600
 
 
+def test_a_system_that_was_in_no_point_for_a_time_is_not_said_to_have_been_within_its_objective():
+    runs = []
+    for number in range(-1, 92):
+        run = backup_whole(number)
+        if number < 46:  # its capture failed every night for half of the quarter
+            held = {key: value for key, value in run.detail.items() if key != "as_of.online-store"}
+            run = replace(run, detail={**held, "status.online-store": "failed", "partial": True}, outcome="failed")
+        runs.append(run)
+    record = build_quarter(sources(runs=tuple(runs), points=()), QUARTER, AFTER)
+    document = build_document(record)
+    figures = {figure.label: figure for figure in document.figures.figures}
+    assert figures["Worst exposure"].verdict.text == "not measured"
+    table = next(block for block in document.parts[3].blocks if getattr(block, "title", "") == "By system")
+    rows = {row[0].text: row for row in table.rows}
+    assert rows["online-store"][1].tone == "warn"
+    assert rows["online-store"][1].note == "besides 46 d 2 h in no point"
+    assert float(rows["online-store"][2].text.split()[0]) < 51
+    assert (rows["mlflow-db"][1].tone, rows["mlflow-db"][2].text) == ("good", "100 %")
+    assert "In no recovery point for a time: online-store." in gaps(record)
+    assert gaps(spotless()) == []
+
+
 def test_a_failed_drill_is_answered_by_a_later_one_of_the_same_scenario():
     record = quarter()
     answered = {line.drill_id: line.answered_by for line in record.drills if line.answered_by}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drkeeper.objectives import judge_drill, outcome_of
+from drkeeper.report.bare import bare_systems
 from drkeeper.report.blocks import Tone
 from drkeeper.report.quarter_record import QuarterRecord
 from drkeeper.report.record import DrillRecord
@@ -155,6 +156,8 @@ def _lacks(record: QuarterRecord, rate: float, *, confidential: bool) -> Sequenc
         lacks.append("they are not encrypted by drkeeper")
     if confidential and any(system.over_seconds > 0 for system in record.systems):
         lacks.append("exposure was above the RPO for a time")
+    if bare_systems(record):
+        lacks.append("a system was in no recovery point for a time")
     if confidential and record.objectives.rpo_seconds is None:
         lacks.append("no RPO is set")
     return lacks

@@ -6,6 +6,7 @@ import json
 from drkeeper.objectives import judge
 from drkeeper.report import words
 from drkeeper.report._quarter import assurance, opening, protection, recovery
+from drkeeper.report.bare import bare_systems
 from drkeeper.report.blocks import Cell, Document, Figure, Figures, Plot, Tone
 from drkeeper.report.quarter_record import QuarterRecord
 
@@ -95,6 +96,9 @@ def gaps(record: QuarterRecord) -> list[str]:
     told = []
     if record.backups.rate is None:
         told.append("No backup is known of.")
+    bare = bare_systems(record)
+    if bare:
+        told.append(f"In no recovery point for a time: {', '.join(bare)}.")
     if not record.drills:
         told.append("No drill was held.")
     waiting = [each.name for each in record.scenarios if each.state in {"never rehearsed", "due"}]
@@ -135,6 +139,9 @@ def _backups(record: QuarterRecord) -> Figure:
 def _exposure(record: QuarterRecord) -> Figure:
     known = [(system.worst_seconds, system.name) for system in record.systems if system.worst_seconds is not None]
     worst, name = max(known) if len(known) == len(record.systems) and known else (None, "a system has no point")
+    bare = bare_systems(record)
+    if worst is not None and bare and worst <= (record.objectives.rpo_seconds or worst):
+        worst, name = None, f"in no point for a time: {', '.join(bare)}"
     return _judged("Worst exposure", worst, record.objectives.rpo_seconds, "RPO", name)
 
 

@@ -7,6 +7,7 @@ from drkeeper.report import plots, words
 from drkeeper.report._quarter.opening import objectives_words
 from drkeeper.report._quarter.protection import percent
 from drkeeper.report.accuracy import Direction, accuracy
+from drkeeper.report.bare import bare_seconds
 from drkeeper.report.blocks import NOTHING, Block, Cell, Head, Part, Plot, Prose, Table, Tone
 from drkeeper.report.quarter_record import Attempt, DrillLine, Happening, QuarterRecord, ScenarioQuarter, SystemQuarter
 
@@ -131,14 +132,17 @@ def _exposure(record: QuarterRecord, together: Sequence[SystemQuarter]) -> Plot:
 def _system(system: SystemQuarter, record: QuarterRecord) -> tuple[Cell, ...]:
     rpo = record.objectives.rpo_seconds
     within = "unknown"
+    bare = bare_seconds(system, record)
     if rpo is not None and system.covered_seconds:
-        within = percent(1 - system.over_seconds / system.covered_seconds)
+        within = percent((system.covered_seconds - system.over_seconds) / (system.covered_seconds + bare))
     worst = judge(system.worst_seconds, rpo, reason="no point holds it")
+    unmet: Tone = "warn" if bare and worst.verdict == "met" else TONES[worst.verdict]
+    open_for = f"besides {words.duration(bare)} in no point" if bare else ""
     drilled = bool(system.drills)
     return (
         Cell(system.name, note=system.kind),
-        Cell(words.duration(system.worst_seconds), TONES[worst.verdict], "" if system.teeth else "no point holds it"),
-        Cell(within, "bad" if system.over_seconds else ""),
+        Cell(words.duration(system.worst_seconds), unmet, open_for if system.teeth else "no point holds it"),
+        Cell(within, "bad" if system.over_seconds else "warn" if bare else ""),
         Cell(str(system.drills)),
         judged(system.rto_seconds, record.objectives.rto_seconds, "" if drilled else "not drilled"),
         judged(system.rpo_seconds, rpo, system.rpo_note if drilled else "not drilled"),
