@@ -25,10 +25,12 @@ PATIENCE_SECONDS = 30.0
 def asked(scenario: Scenario) -> Asked:
     """How a bucket fails over in a scenario.
 
-    Where its data went wrong the source answers, and nothing of it is wanted: it is not replicated once more.
+    Where its data went wrong the source answers, and nothing of it is wanted: it is not replicated once more, and does
+    not count when the bucket fails back.
     """
     reason = f"scenario {scenario.name}: {scenario.title}"
-    return Asked(catch_up=not scenario.data_wrong, accept_loss=scenario.data_wrong, reason=reason)
+    wrong = scenario.data_wrong
+    return Asked(catch_up=not wrong, accept_loss=wrong, reason=reason, source_wrong=wrong)
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,9 @@ def test_what_was_written_and_deleted_meanwhile_comes_back(platform):
     delete(platform.replica, "models__b")
     plan = platform.json("failback", "--dry-run")
     assert plan["reconciliation"] == {
-        "source_objects": 3, "same": 1, "copies": 2, "copy_bytes": 4, "overwrites": 1, "deletions": 1,
-        "kept": {}, "conflicts": [], "conflict_count": 0, "decided": [],
+        "source_objects": 3, "replica_objects": 3, "same": 1, "copies": 2, "copy_bytes": 4, "overwrites": 1,
+        "deletions": 1, "kept": {}, "kept_overwrites": 0, "kept_deletions": 0, "righted": {}, "conflicts": [],
+        "conflict_count": 0, "decided": [],
     }  # fmt: skip
     assert texts(platform.source) == {"models/a": "a1", "models/b": "b1", "models/c": "c1"}
     platform.fail_back()

@@ -41,6 +41,9 @@ def command(
     Both sides are compared by their versions. An object that both changed is a conflict: both are shown, nothing is
     overwritten, and nothing else is done until you decide. Killed in between: run it again.
 
+    Where the replica took over because the source's data were wrong (`failover status` says so), it counts for every
+    object: the source is put right by it, as new versions, and --prefer source alone has the source count again.
+
     Exit codes: 3 roles are switched, and a hook failed, or conflicts came up meanwhile; 4 refused, nothing changed.
 
     \b

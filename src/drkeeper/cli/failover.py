@@ -17,13 +17,12 @@ from drkeeper.cli.failover_rows import (
 from drkeeper.cli.options import system_option, wait_option, working, yes_option
 from drkeeper.cli.output import Output, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
-from drkeeper.errors import DrkeeperError, ObjectiveMissed, VerificationFailed
+from drkeeper.errors import DrkeeperError, UsageInvalid
 
 if TYPE_CHECKING:
     from drkeeper.failover.prepare import Place, Prepared
     from drkeeper.failover.relocating import Relocator
     from drkeeper.failover.switch import Outcome
-    from drkeeper.failover.trial import Trial
     from drkeeper.policy import Policy
     from drkeeper.vault.vault import Vault
 
@@ -32,6 +31,11 @@ no_catch_up_option = click.option(
 )
 accept_loss_option = click.option(
     "--accept-loss", is_flag=True, help="Go on although it is known, or nobody knows, that something is lost."
+)
+source_wrong_option = click.option(
+    "--source-wrong",
+    is_flag=True,
+    help="The source's data are wrong: nothing of it is replicated, and `failback` takes nothing from it.",
 )
 reason_option = click.option("--reason", metavar="TEXT", default="", help="Recorded, and told to the hooks.")
 
@@ -48,6 +52,7 @@ def command() -> None:
       drkeeper failover test
       drkeeper failover plan --system artifacts
       drkeeper failover run --system artifacts --reason "region lost"
+      drkeeper failover run --system artifacts --source-wrong --reason "emptied by somebody"
       drkeeper failover status
     """
 
@@ -56,15 +61,24 @@ def command() -> None:
 @system_option
 @no_catch_up_option
 @accept_loss_option
+@source_wrong_option
 @output_option
 @pass_settings
-def plan(settings: Settings, *, systems: tuple[str, ...], no_catch_up: bool, accept_loss: bool, output: Output) -> None:
+def plan(
+    settings: Settings,
+    *,
+    systems: tuple[str, ...],
+    no_catch_up: bool,
+    accept_loss: bool,
+    source_wrong: bool,
+    output: Output,
+) -> None:
     """Show what a fail-over would do, and what would be lost; change nothing. Exit code 4: it would be refused."""
     from drkeeper.failover.plan import Asked
     from drkeeper.failover.prepare import insist, prepare_failover
 
     settings.quiet_logging()
-    asked = Asked(catch_up=not no_catch_up, accept_loss=accept_loss)
+    asked = Asked(catch_up=not (no_catch_up or source_wrong), accept_loss=accept_loss, source_wrong=source_wrong)
     prepared = [prepare_failover(place, asked) for place in places(settings.load_policy(), systems)]
     show_plans(prepared, output)
     for each in prepared:
@@ -75,6 +89,7 @@ def plan(settings: Settings, *, systems: tuple[str, ...], no_catch_up: bool, acc
 @system_option
 @no_catch_up_option
 @accept_loss_option
+@source_wrong_option
 @click.option("--hooks-only", is_flag=True, help="Tell everybody again who is primary; change nothing.")
 @reason_option
 @yes_option
@@ -87,6 +102,7 @@ def run(
     systems: tuple[str, ...],
     no_catch_up: bool,
     accept_loss: bool,
+    source_wrong: bool,
     hooks_only: bool,
     reason: str,
     yes: bool,
@@ -95,13 +111,22 @@ def run(
 ) -> None:
     """Make the replica primary: show the plan, ask, carry it out. Killed in between: run it again.
 
-    A source that half works is neither listed nor copied from with --no-catch-up --accept-loss. Exit codes: 3 roles
-    are switched, and a hook failed; 4 refused, nothing changed; 11 somebody else switches or replicates.
+    A source that half works is neither listed nor copied from with --no-catch-up --accept-loss. One that was emptied or
+    overwritten: --source-wrong, also after the fail-over. Exit codes: 3 roles are switched, and a hook failed; 4
+    refused, nothing changed; 11 somebody else switches or replicates.
     """
     from drkeeper.failover.plan import Asked
     from drkeeper.failover.prepare import prepare_failover
 
-    asked = Asked(catch_up=not no_catch_up, accept_loss=accept_loss, hooks_only=hooks_only, reason=reason)
+    if hooks_only and source_wrong:
+        raise UsageInvalid("--hooks-only records nothing: give --source-wrong without it")
+    asked = Asked(
+        catch_up=not (no_catch_up or source_wrong),
+        accept_loss=accept_loss,
+        hooks_only=hooks_only,
+        reason=reason,
+        source_wrong=source_wrong,
+    )
     prepared = [prepare_failover(place, asked) for place in places(settings.load_policy(), systems)]
     question = "Tell everybody again?" if hooks_only else "Make the replica primary?"
     agree_and_carry_out(settings, prepared, question, yes=yes, wait_seconds=wait_seconds, output=output)
@@ -139,6 +164,7 @@ def test(settings: Settings, *, systems: tuple[str, ...], sample: int, seed: int
     Measures how long that takes (RTO), and says what would be lost (RPO). Exit codes: 5 the replica is not as it must
     be; 6 an objective of the policy is missed.
     """
+    from drkeeper.cli.failover_trial import insist_passed, show_trial
     from drkeeper.failover.trial import rehearse
 
     settings.quiet_logging()
@@ -150,18 +176,7 @@ def test(settings: Settings, *, systems: tuple[str, ...], sample: int, seed: int
     else:
         for row in rows:
             show_trial(row, output)
-    _insist_passed(trials, policy)
-
-
-def show_trial(row: dict[str, object], output: Output) -> None:
-    """A test fail-over for people."""
-    from drkeeper.cli.failover_rows import TRIAL_COLUMNS
-    from drkeeper.cli.rows import CHECK_COLUMNS
-
-    show(row, "table", TRIAL_COLUMNS)
-    click.echo()
-    checks = [each for each in row["checks"] if output == "wide" or each["verdict"] != "passed"]  # type: ignore[attr-defined]
-    show(checks or row["checks"][-1:], output, CHECK_COLUMNS)  # type: ignore[index]
+    insist_passed(trials, policy)
 
 
 def places(policy: "Policy", systems: Sequence[str]) -> "list[Place]":
@@ -171,7 +186,6 @@ def places(policy: "Policy", systems: Sequence[str]) -> "list[Place]":
         UsageInvalid: A name is no bucket with a replica, or there is none at all.
     """
     from drkeeper.artifacts import pairs
-    from drkeeper.errors import UsageInvalid
     from drkeeper.failover.prepare import Place
     from drkeeper.wiring import executing, open_vault
 
@@ -257,27 +271,3 @@ def _insist_all(errors: "Sequence[DrkeeperError]", count: int) -> None:
     if errors:
         hints = dict.fromkeys(error.hint for error in errors if error.hint)
         raise SwitchPartial("\n".join(map(str, errors)), hint="; ".join(hints))
-
-
-def _insist_passed(trials: "Sequence[Trial]", policy: "Policy") -> None:
-    broken = [
-        f"{each.record.system}: {check.subject}: {check.detail}"
-        for each in trials
-        for check in each.checks
-        if check.verdict == "failed" and check.severity == "error"
-    ]
-    if broken:
-        raise VerificationFailed("\n".join(broken))
-    promised = {"RTO": policy.objectives.rto_seconds, "RPO": policy.objectives.rpo_seconds}
-    missed = [
-        f"{each.record.system}: {name} {_measured(found)}, promised {promised[name]:.0f} s"
-        for each in trials
-        for name, found in (("RTO", each.record.rto_seconds), ("RPO", each.record.rpo_seconds))
-        if promised[name] is not None and (found is None or found > (promised[name] or 0))
-    ]
-    if missed:
-        raise ObjectiveMissed("\n".join(missed))
-
-
-def _measured(seconds: float | None) -> str:
-    return "unknown" if seconds is None else f"{seconds:.1f} s"

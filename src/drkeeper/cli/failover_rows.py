@@ -113,6 +113,7 @@ def status_rows(world: World, vault: "Vault") -> Row:
         "epoch": roles.epoch,
         "since": roles.since,
         "state": _state_text(world),
+        "source_wrong": roles.source_wrong,
         "unfinished": roles.unfinished is not None,
         "untold": list(roles.untold),
         "locations": [_data(each) for each in world.relocations],
@@ -204,6 +205,7 @@ def _found_text(plan: SwitchPlan) -> str:
     if found is None:
         return ""
     kept = "".join(f"; {count:,} stay as they are at the source ({why})" for why, count in found.kept.items())
+    kept += "".join(f"; {count:,} are put right by the replica ({why})" for why, count in found.righted.items())
     return (
         f"{found.same:,} objects are equal; to bring back: {found.copies:,} ({human_size(found.copy_bytes)}), "
         f"{found.deletions:,} deletions; conflicts: {found.conflict_count:,}{kept}"
@@ -248,7 +250,8 @@ def _state_text(world: World) -> str:
     if roles.unfinished is not None:
         verb = "failover run" if roles.unfinished.primary == "replica" else "failback"
         return f"a switch to the {roles.unfinished.primary} did not end: run `drkeeper {verb}` again"
-    words = [f"not told: {', '.join(roles.untold)}"] if roles.untold else []
+    words = ["the source's data are wrong: nothing of them counts at a fail-back"] if roles.source_wrong else []
+    words += [f"not told: {', '.join(roles.untold)}"] if roles.untold else []
     words += [_location_text(each) for each in world.relocations if each.rows or each.later]
     return "; ".join(words) or "settled"
 

@@ -29,6 +29,7 @@ class Asked:
     Attributes:
         catch_up: Whether a source that answers is replicated once more.
         hooks_only: Tell everybody again, and nothing else.
+        source_wrong: The source's data are wrong: nothing of them is wanted, now or at the fail-back.
     """
 
     catch_up: bool = True
@@ -36,28 +37,30 @@ class Asked:
     hooks_only: bool = False
     reason: str = ""
     prefer: Prefer | None = None
+    source_wrong: bool = False
 
 
 def plan_failover(world: World, asked: Asked) -> SwitchPlan:
     """Decide what makes the replica primary; what an earlier try has done already is left out."""
     roles = world.roles
     if roles.primary == "replica" or asked.hooks_only:
-        steps = tuple(_rest(world, "replica", hooks_only=asked.hooks_only))
+        anew = asked.source_wrong and not roles.source_wrong and not asked.hooks_only
+        steps = tuple(_rest(world, "replica", hooks_only=asked.hooks_only, anew=anew))
         refused = () if roles.primary == "replica" else ("the replica is not primary: there is nothing to tell",)
         return _plan(
             world,
             asked,
             "replica",
-            epoch=roles.epoch,
+            epoch=roles.epoch + anew,
             steps=steps,
             refusals=(*refused, *_unknown_epoch(world)),
         )
     epoch = roles.epoch + 1
-    catch_up = asked.catch_up and world.source.reachable
+    catch_up = asked.catch_up and not asked.source_wrong and world.source.reachable
     steps = (
         Tell("before", world.hooks),
         *([CatchUp(world.loss.objects or 0, world.loss.size_bytes or 0)] if catch_up else []),
-        *_switch(world, "replica", epoch),
+        *_switch(world, "replica", epoch, source_wrong=asked.source_wrong),
     )
     refusals = (*_unknown_epoch(world), *_not_ready(world, asked, catch_up=catch_up))
     return _plan(world, asked, "replica", epoch=epoch, steps=steps, refusals=refusals)
@@ -89,12 +92,14 @@ def plan_failback(world: World, asked: Asked, found: Reconciliation | None, *, g
             copies=found_or_none.copies,
             copy_bytes=found_or_none.copy_bytes,
             deletions=found_or_none.deletions,
+            overwrites=found_or_none.overwrites,
+            source_wrong=world.distrusts(asked.prefer),
         ),
         Tell("before", world.hooks),
         Reconcile(last=True),
         *_switch(world, "source", epoch)[1:],
     )
-    refusals = [*_unknown_epoch(world), *_not_reconcilable(world, asked)]
+    refusals = [*_unknown_epoch(world), *_not_reconcilable(world, asked, found_or_none)]
     if found_or_none.conflict_count:
         refusals.append(
             f"{found_or_none.conflict_count:,} conflicts: decide with --prefer replica or --prefer source, "
@@ -127,17 +132,18 @@ def _plan(
         loss=world.loss if primary == "replica" else None,
         steps=steps,
         refusals=tuple(refusals),
-        warnings=tuple(_warnings(world, primary)),
+        warnings=(*_about_wrong_data(world, asked, primary), *_warnings(world, primary)),
         reconciliation=found,
         prefer=asked.prefer,
+        source_wrong=asked.source_wrong if primary == "replica" else world.distrusts(asked.prefer),
     )
 
 
-def _switch(world: World, primary: Side, epoch: int) -> tuple[Step, ...]:
+def _switch(world: World, primary: Side, epoch: int, *, source_wrong: bool = False) -> tuple[Step, ...]:
     prove = Prove(primary, world.side(primary).url)
     return (
         prove,
-        Declare(primary, epoch),
+        Declare(primary, epoch, source_wrong),
         *_marks(world, primary),
         *_relocations(world),
         Tell("after", world.hooks),
@@ -145,7 +151,7 @@ def _switch(world: World, primary: Side, epoch: int) -> tuple[Step, ...]:
     )
 
 
-def _marks(world: World, primary: Side) -> Iterator[Step]:
+def _marks(world: World, primary: Side) -> Iterator[PutMark]:
     yield PutMark(primary, world.side(primary).url, "primary")
     beside = world.side(other(primary))
     if beside.reachable:
@@ -157,12 +163,12 @@ def _relocations(world: World) -> Iterator[Relocate]:
     return (each for each in world.relocations if each.rows or each.later)
 
 
-def _rest(world: World, primary: Side, *, hooks_only: bool) -> Iterator[Step]:
-    """What is left of a switch that was declared."""
+def _rest(world: World, primary: Side, *, hooks_only: bool, anew: bool = False) -> Iterator[Step]:
+    """What is left of a switch that was declared; `anew`: it is declared again, as the source's data are wrong."""
     roles = world.roles
-    steps: list[Step] = []
+    steps: list[Step] = [Declare(primary, roles.epoch + 1, source_wrong=True)] if anew else []
     if not hooks_only:
-        steps += [each for each in _marks(world, primary) if isinstance(each, PutMark) and not _marked(world, each)]
+        steps += [each for each in _marks(world, primary) if anew or not _marked(world, each)]
         steps += [each for each in _relocations(world) if not each.later]
     if hooks_only or roles.unfinished is not None:
         steps.append(Tell("after", world.hooks))
@@ -197,9 +203,14 @@ def _not_ready(world: World, asked: Asked, *, catch_up: bool) -> Iterator[str]:
     if world.replica.empty:
         yield f"the replica {world.replica.url} holds nothing"
         return
+    if asked.source_wrong and world.native:
+        yield (
+            "the provider replicates by a rule of its own, so what goes wrong at the source goes wrong at the replica: "
+            "suspend the rule, and set native.rule to false in the policy"
+        )
     if asked.accept_loss:
         return
-    if world.source.reachable and world.loss.objects:
+    if world.source.reachable and world.loss.objects and not asked.source_wrong:
         yield f"{world.loss.objects:,} objects of the source would be left behind; give --accept-loss, or catch up"
     elif world.replicated is None or world.replicated.complete_as_of is None:
         yield "no complete replication is on record, so nobody knows what would be lost; give --accept-loss"
@@ -207,13 +218,31 @@ def _not_ready(world: World, asked: Asked, *, catch_up: bool) -> Iterator[str]:
         yield f"the last replication left {world.replicated.failed:,} objects behind; give --accept-loss"
 
 
-def _not_reconcilable(world: World, asked: Asked) -> Iterator[str]:
+def _not_reconcilable(world: World, asked: Asked, found: Reconciliation) -> Iterator[str]:
     for each in (world.source, world.replica):
         if not each.reachable:
             yield f"the {each.side} {each.url} does not answer, and both sides must be compared: {each.error}"
     loser = {"replica": world.source, "source": world.replica}.get(asked.prefer or "")
     if loser is not None and loser.reachable and not loser.versioned:
         yield f"{loser.url} keeps no versions: what --prefer {asked.prefer} overwrites there would be gone"
+    if world.distrusts(asked.prefer) and not world.source.versioned and (found.overwrites or found.kept):
+        yield (
+            f"{world.source.url} keeps no versions: what is overwritten there would be gone; "
+            f"`drkeeper replicate setup --system {world.roles.system}` turns them on, or make the bucket anew"
+        )
+
+
+def _about_wrong_data(world: World, asked: Asked, primary: Side) -> Iterator[str]:
+    if primary == "source" and world.roles.source_wrong:
+        yield (
+            "the source's data are wrong by record, and count all the same: you prefer the source"
+            if asked.prefer == "source"
+            else "the source's data are wrong by record: the replica counts for every object"
+        )
+    elif primary == "replica" and asked.source_wrong and not world.roles.source_wrong:
+        as_of = world.replicated.complete_as_of if world.replicated is not None else None
+        when = f"as of {as_of:%Y-%m-%d %H:%M:%S} UTC" if as_of is not None else "as of a moment that nobody knows"
+        yield f"the replica is {when}: make sure that the source's data were right then"
 
 
 def _warnings(world: World, primary: Side) -> Iterator[str]:

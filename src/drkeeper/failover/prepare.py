@@ -23,6 +23,10 @@ from drkeeper.systems import Executing
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 
+CONFLICTS_HINT = (
+    "both versions of each are shown by `drkeeper failback --dry-run`; are the source's data wrong? "
+    "`drkeeper failover run --system {system} --source-wrong` says so, and the replica counts for every object"
+)
 ACCEPT_HINT = "see `drkeeper failover plan`; --accept-loss goes on where only a loss stands in the way"
 
 
@@ -102,7 +106,7 @@ def insist(prepared: Prepared) -> None:
         return
     text = f"{plan.system}: {'; '.join(plan.refusals)}. Nothing was changed"
     if plan.reconciliation is not None and plan.reconciliation.conflict_count:
-        raise ConflictsFound(text, hint="both versions of each are shown by `drkeeper failback --dry-run`")
+        raise ConflictsFound(text, hint=CONFLICTS_HINT.format(system=plan.system))
     raise Refused(text, hint=ACCEPT_HINT if plan.kind == "failover" else "")
 
 
@@ -123,8 +127,9 @@ def carry_out(
     insist(prepared)
     place, plan = prepared.place, prepared.plan
     command = "failback" if plan.kind == "failback" else "failover run"
+    wrong = {"source_wrong": True} if plan.source_wrong else {}
     with (
-        audit.recorded(place.vault, place.policy, command, system=plan.system, reason=prepared.asked.reason),
+        audit.recorded(place.vault, place.policy, command, system=plan.system, reason=prepared.asked.reason, **wrong),
         stopped_by(stop or threading.Event()),
         alone(place.vault, plan.system, ttl_seconds=place.ttl_seconds, wait_seconds=wait_seconds) as lease,
     ):

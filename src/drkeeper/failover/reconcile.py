@@ -5,7 +5,7 @@ the source has and the replica never had is something that would be lost, and is
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -42,6 +42,7 @@ class Parting:
         replicated_until: What the source held before that (by its clock) had been replicated; None: unknown.
         source_versioned: Whether the source keeps versions: then what it does not know it never had.
         brought: ETags of replica and source, by key, of copies whose ETags differ: made by this run.
+        source_wrong: The source's data are wrong: the replica counts for each key, whoever wrote when.
     """
 
     source_at: datetime
@@ -49,6 +50,7 @@ class Parting:
     replicated_until: datetime | None = None
     source_versioned: bool = True
     brought: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    source_wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Decision:
         source: What stands there now; None: nothing.
         replica: The same of the replica.
         preferred: Whose object counts; None where that was no question.
+        righted: Whether something that the source did of its own is undone, as its data are wrong.
     """
 
     key: str
@@ -67,11 +70,17 @@ class Decision:
     source: Seen | None = None
     replica: Seen | None = None
     preferred: Prefer | None = None
+    righted: bool = False
 
     @property
     def overwrites(self) -> bool:
         """Whether an object of the source is replaced."""
         return self.verdict == "copy" and self.source is not None
+
+    @property
+    def takes_from_replica(self) -> bool:
+        """Whether the next replication would overwrite or delete an object of the replica, as the source's stays."""
+        return self.verdict == "keep" and self.replica is not None
 
 
 def decide(
@@ -97,6 +106,8 @@ def decide(
     else:
         assert here is not None  # noqa: S101 - the last of four cases
         verdict, why = _only_source(here, replica, parting)
+    if parting.source_wrong and verdict in {"keep", "conflict"}:
+        return Decision(key, "copy" if there is not None else "delete", why, here, there, righted=True)
     return Decision(key, verdict, why, here, there)
 
 
@@ -110,7 +121,7 @@ def resolve(decision: Decision, prefer: Prefer | None, *, source_versioned: bool
         verdict = "keep" if prefer == "source" else "copy" if decision.replica else "delete"
     if verdict == "delete" and not source_versioned:
         verdict, why = "keep", "deleted at the replica; the source keeps no versions, so nothing is deleted there"
-    return Decision(decision.key, verdict, why, decision.source, decision.replica, preferred)
+    return replace(decision, verdict=verdict, why=why, preferred=preferred)
 
 
 def _both(key: str, here: Seen, there: Seen, replica: Sequence[Seen], parting: Parting) -> tuple[Verdict, str]:
@@ -163,14 +174,20 @@ def _present(versions: Sequence[Seen]) -> Seen | None:
 
 
 def _same(key: str, here: Seen, there: Seen, parting: Parting) -> bool:
-    """Whether both are one object; parts that could not be kept are told by a note, or by when they were written."""
+    """Whether both are one object; parts that could not be kept are told by a note, or by when they were written.
+
+    Of a source whose data are wrong neither notes nor times count: encrypted in place, an object keeps its size, its
+    metadata, and a time before the fail-over.
+    """
     if here.size_bytes != there.size_bytes:
         return False
     if here.etag == there.etag or parting.brought.get(key) == (there.etag, here.etag):
         return True
-    if there.etag == here.stands_for or here.etag == there.stands_for:
+    if here.etag == there.stands_for:
         return True
-    return _copied_before(here, there, parting)
+    if parting.source_wrong:
+        return False
+    return there.etag == here.stands_for or _copied_before(here, there, parting)
 
 
 def _copied_before(here: Seen, there: Seen, parting: Parting) -> bool:

@@ -7,11 +7,11 @@ from functools import cached_property
 from drkeeper.buckets.bulk import NotCopied, copy_all
 from drkeeper.buckets.copied import Copied, Wanted
 from drkeeper.buckets.copying import Copier
-from drkeeper.buckets.described import time_at
 from drkeeper.buckets.pacing import Pace
 from drkeeper.buckets.uploads import discard_uploads
 from drkeeper.errors import DrkeeperError, Refused
 from drkeeper.failover.errors import ConflictsLate
+from drkeeper.failover.parting import parting_of
 from drkeeper.failover.reconcile import Parting, Prefer
 from drkeeper.failover.sides import Sides, protection
 from drkeeper.failover.steps import Reconciliation, World
@@ -19,6 +19,10 @@ from drkeeper.failover.survey import View, decisions, summarise
 from drkeeper.progress import Progress, Silent
 
 GUARD_HINT = "look at what was written at the replica; then give `--allow-share 1`"
+KEPT_HINT = (
+    "are the source's data wrong? `drkeeper failover run --system {system} --source-wrong` says so, and the replica "
+    "counts for every object; else give `--allow-share 1`"
+)
 
 
 @dataclass
@@ -43,14 +47,24 @@ class Reconciler:
         return summarise(self._view())
 
     def guard_says(self, found: Reconciliation) -> str:
-        """Why the share guard stops it; "" where it does not."""
+        """Why the share guard stops it; "" where it does not.
+
+        What stays as it is at the source counts, too: the next replication would carry it into the replica.
+        """
         guard = self.sides.pair.guard(self.allow_share)
-        if guard.allows(found.source_objects, overwritten=found.overwrites, deleted=found.deletions):
-            return ""
-        return (
-            f"{found.overwrites:,} objects of the source would be overwritten and {found.deletions:,} deleted, of "
-            f"{found.source_objects:,}, where a share of {guard.share:.0%} is allowed; {GUARD_HINT}"
-        )
+        if not guard.allows(found.source_objects, overwritten=found.overwrites, deleted=found.deletions):
+            return (
+                f"{found.overwrites:,} objects of the source would be overwritten and {found.deletions:,} deleted, of "
+                f"{found.source_objects:,}, where a share of {guard.share:.0%} is allowed; {GUARD_HINT}"
+            )
+        if not guard.allows(found.replica_objects, overwritten=found.kept_overwrites, deleted=found.kept_deletions):
+            return (
+                f"{found.kept_overwrites:,} objects that the replica holds are others at the source, and "
+                f"{found.kept_deletions:,} are deleted there: the next replication would overwrite and delete them, of "
+                f"{found.replica_objects:,}, where a share of {guard.share:.0%} is allowed; "
+                f"{KEPT_HINT.format(system=self.sides.pair.system)}"
+            )
+        return ""
 
     def carry_out(self, *, last: bool) -> None:
         """Compare again, and do it. May be done again: what is equal then is left alone.
@@ -129,7 +143,7 @@ class Reconciler:
 
     @cached_property
     def _parting(self) -> Parting:
-        return parting_of(self.sides, self.world)
+        return parting_of(self.sides, self.world, self.prefer)
 
     def _view(self) -> View:
         return View(
@@ -140,24 +154,3 @@ class Reconciler:
             replica_versioned=self.world.replica.versioned,
             prefer=self.prefer,
         )
-
-
-def parting_of(sides: Sides, world: World) -> Parting:
-    """When both sides parted, by each one's own clock.
-
-    A source that did not answer then is asked for its time now: what its clock differs by from the replica's, it is
-    taken to have differed by then.
-    """
-    switched = world.roles.switched
-    if switched is None or switched.replica_at is None:
-        raise Refused(f"{sides.pair.system}: no fail-over is on record")
-    source_at = switched.source_at
-    if source_at is None:
-        ahead = time_at(sides.bucket("source", read_only=True)) - time_at(sides.bucket("replica", read_only=True))
-        source_at = switched.replica_at + ahead
-    return Parting(
-        source_at=source_at,
-        replica_at=switched.replica_at,
-        replicated_until=switched.replicated_until,
-        source_versioned=world.source.versioned,
-    )

@@ -7,11 +7,13 @@ bucket stands a mark (`.drkeeper/role.json`), so that a side that comes back is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from itertools import takewhile
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, SerializerFunctionWrapHandler, model_serializer
 
 from drkeeper.recovery_point import Record
+from drkeeper.report.record import without_defaults
 
 Side = Literal["source", "replica"]
 Event = Literal["begun", "switched", "finished", "stopped"]
@@ -84,6 +86,7 @@ class Entry(Record):
         sides: With "switched": both, as they were found.
         marked: With "finished": the sides whose mark says so.
         relocated: With "finished": applications whose locations were to be rewritten.
+        source_wrong: With "switched" to the replica: the source's data are wrong, and nothing of them counts any more.
     """
 
     format: Literal[1] = 1
@@ -105,6 +108,12 @@ class Entry(Record):
     marked: tuple[Side, ...] = ()
     relocated: tuple[Relocated, ...] = ()
     error: str = ""
+    source_wrong: bool = False
+
+    @model_serializer(mode="wrap")
+    def _as_it_was(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what older entries do not have, so that their digests stay what they were."""
+        return without_defaults(handler(self), {"source_wrong": False})
 
 
 class RoleMark(Record):
@@ -150,7 +159,7 @@ class Roles:
 
     Attributes:
         since: When that became so; None: always has been.
-        switched: The entry that made it so.
+        switched: The entry that made it so, or the last that said it again.
         unfinished: The entry of a switch that was begun and did not end.
         untold: Hooks that failed after the switch.
         number: Of the last entry.
@@ -165,10 +174,17 @@ class Roles:
     untold: tuple[str, ...] = ()
     number: int = 0
 
+    @property
+    def source_wrong(self) -> bool:
+        """Whether the replica is primary because the source's data are wrong."""
+        return self.switched is not None and self.switched.primary == "replica" and self.switched.source_wrong
+
 
 def roles_of(system: str, entries: Sequence[Entry]) -> Roles:
     """What follows from all entries, oldest first."""
-    switched = next((each for each in reversed(entries) if each.event == "switched"), None)
+    switches = [each for each in reversed(entries) if each.event == "switched"]
+    switched = switches[0] if switches else None
+    alike = [*takewhile(lambda each: each.primary == switches[0].primary, switches)]
     last = entries[-1] if entries else None
     finished = next((each for each in reversed(entries) if each.event == "finished"), None)
     open_now = last is not None and last.event in {"begun", "switched"}
@@ -176,7 +192,7 @@ def roles_of(system: str, entries: Sequence[Entry]) -> Roles:
         system=system,
         primary=switched.primary if switched else "source",
         epoch=switched.epoch if switched else 0,
-        since=switched.at if switched else None,
+        since=alike[-1].at if alike else None,
         switched=switched,
         unfinished=last if open_now else None,
         untold=_untold(switched, finished),

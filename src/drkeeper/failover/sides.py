@@ -77,8 +77,13 @@ def look(sides: Sides, vault: Vault, *, compare: bool = True, hooks: tuple[str, 
     replicated = replications(vault, sides.pair.system)
     both = compare and source.reachable and replica.reachable and roles.primary == "source"
     loss = compared_loss(sides) if both else loss_by_records(replicated, replica.clock_at)
-    native = getattr(sides.pair.options, "native", None)
-    return World(roles, source, replica, replicated, loss, hooks, native=native is not None and native.rule)
+    return World(roles, source, replica, replicated, loss, hooks, native=by_rule(sides.pair))
+
+
+def by_rule(pair: Pair) -> bool:
+    """Whether the policy has the provider replicate by a rule of its own."""
+    native = getattr(pair.options, "native", None)
+    return native is not None and native.rule
 
 
 def replications(vault: Vault, system: str) -> Replicated | None:

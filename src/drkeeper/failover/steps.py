@@ -35,12 +35,15 @@ class Reconcile:
 
     Attributes:
         last: The second time, when nobody writes any more.
+        source_wrong: The source is put right by the replica, whatever it holds.
     """
 
     last: bool
     copies: int = 0
     copy_bytes: int = 0
     deletions: int = 0
+    overwrites: int = 0
+    source_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,11 @@ class Prove:
 
 @dataclass(frozen=True)
 class Declare:
-    """Record in the vault who is primary from now on."""
+    """Record in the vault who is primary from now on; and, where so, that the source's data are wrong."""
 
     primary: Side
     epoch: int
+    source_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,17 +107,13 @@ def sentence(step: Step) -> str:  # noqa: PLR0911 - one for each step
             return f"consumers are told, {when} the switch: {', '.join(step.hooks) or NOBODY}"
         case CatchUp():
             return f"replicate once more: {step.objects:,} objects, {step.size_bytes:,} bytes"
-        case Reconcile(last=True):
-            return "bring to the source what is written at the replica meanwhile"
         case Reconcile():
-            return (
-                f"bring to the source {step.copies:,} objects ({step.copy_bytes:,} bytes) that were written at the "
-                f"replica, and {step.deletions:,} deletions"
-            )
+            return _of_reconciling(step)
         case Prove():
             return f"read from {step.url}, and write a key of ours to it"
         case Declare():
-            return f"record in the vault: the {step.primary} is primary (epoch {step.epoch})"
+            wrong = ", and the source's data are wrong" if step.source_wrong else ""
+            return f"record in the vault: the {step.primary} is primary (epoch {step.epoch}){wrong}"
         case PutMark():
             return f"mark {step.url} as {step.role}"
         case Relocate():
@@ -122,6 +122,18 @@ def sentence(step: Step) -> str:  # noqa: PLR0911 - one for each step
             return "record what came of it"
         case _:
             assert_never(step)
+
+
+def _of_reconciling(step: Reconcile) -> str:
+    if step.last:
+        return "bring to the source what is written at the replica meanwhile"
+    much = f"{step.copies:,} objects ({step.copy_bytes:,} bytes)"
+    if step.source_wrong:
+        return (
+            f"put the source right by the replica, whatever the source holds: {much}, {step.overwrites:,} of them over "
+            f"others, and {step.deletions:,} deletions; former versions stay"
+        )
+    return f"bring to the source {much} that were written at the replica, and {step.deletions:,} deletions"
 
 
 def _of_locations(step: Relocate) -> str:
@@ -200,24 +212,36 @@ class World:
         """One of them."""
         return self.source if side == "source" else self.replica
 
+    def distrusts(self, prefer: Prefer | None) -> bool:
+        """Whether a fail-back takes nothing from the source: its data are wrong, and nobody says that it counts."""
+        return self.roles.source_wrong and prefer != "source"
+
 
 @dataclass(frozen=True)
 class Reconciliation:
     """What a fail-back has to do, all keys taken together.
 
     Attributes:
+        replica_objects: All that it holds.
         kept: How many keys stay as they are at the source, by why.
+        kept_overwrites: For how many of them the replica holds another object, which replication would overwrite,
+        kept_deletions: and for how many one that it would delete.
+        righted: How many are put right by the replica, as the source's data are wrong, by what the source did.
         conflicts: The first of them.
         decided: The first of those that the operator's preference decides; they count as what is done with them.
     """
 
     source_objects: int = 0
+    replica_objects: int = 0
     same: int = 0
     copies: int = 0
     copy_bytes: int = 0
     overwrites: int = 0
     deletions: int = 0
     kept: dict[str, int] = field(default_factory=dict)
+    kept_overwrites: int = 0
+    kept_deletions: int = 0
+    righted: dict[str, int] = field(default_factory=dict)
     conflicts: tuple[Decision, ...] = ()
     conflict_count: int = 0
     decided: tuple[Decision, ...] = ()
@@ -231,6 +255,7 @@ class SwitchPlan:
         primary: Which side is primary afterwards.
         refusals: Why it is not carried out; empty: it can be.
         warnings: What an operator should know.
+        source_wrong: The source's data are wrong: that is recorded, or heeded on the way back.
     """
 
     system: str
@@ -247,6 +272,7 @@ class SwitchPlan:
     warnings: tuple[str, ...] = ()
     reconciliation: Reconciliation | None = None
     prefer: Prefer | None = None
+    source_wrong: bool = False
 
     @property
     def kind(self) -> Literal["failover", "failback"]:

@@ -15,7 +15,7 @@ from drkeeper.buckets.described import describe
 from drkeeper.buckets.errors import ObjectGone
 from drkeeper.buckets.listed import Listed, is_multipart, moment
 from drkeeper.buckets.listing import list_objects, list_versions
-from drkeeper.failover.reconcile import Decision, Parting, Prefer, Seen, decide, resolve
+from drkeeper.failover.reconcile import Decision, Parting, Prefer, Seen, Verdict, decide, resolve
 from drkeeper.failover.steps import Reconciliation
 from drkeeper.replication.missing import read_missing
 from drkeeper.replication.shard_run import TABLE_KEYS, TooManyKeys, listed_keys
@@ -47,6 +47,7 @@ class Counted:
     """Keys that were looked at."""
 
     source_objects: int = 0
+    replica_objects: int = 0
     same: int = 0
 
 
@@ -75,38 +76,41 @@ def decisions(view: View, counted: Counted | None = None) -> Iterator[Decision]:
 def summarise(view: View) -> Reconciliation:
     """Count what would be done. Changes nothing."""
     counted = Counted()
-    copies = copy_bytes = overwrites = deletions = conflict_count = 0
+    verdicts: Counter[Verdict] = Counter()
     kept: Counter[str] = Counter()
+    righted: Counter[str] = Counter()
     conflicts: list[Decision] = []
     decided: list[Decision] = []
+    copy_bytes = overwrites = kept_overwrites = kept_deletions = 0
     for each in decisions(view, counted):
+        verdicts[each.verdict] += 1
+        overwrites += each.overwrites
+        kept_overwrites += each.takes_from_replica and each.source is not None
+        kept_deletions += each.takes_from_replica and each.source is None
         if each.preferred is not None and len(decided) < CONFLICTS_SHOWN:
             decided.append(each)
-        match each.verdict:
-            case "copy":
-                copies += 1
-                copy_bytes += each.replica.size_bytes if each.replica else 0
-                overwrites += each.overwrites
-            case "delete":
-                deletions += 1
-            case "keep":
-                kept[each.why] += 1
-            case "conflict":
-                conflict_count += 1
-                if len(conflicts) < CONFLICTS_SHOWN:
-                    conflicts.append(each)
-            case "same":
-                counted.same += 1
+        if each.righted:
+            righted[each.why] += 1
+        if each.verdict == "copy" and each.replica is not None:
+            copy_bytes += each.replica.size_bytes
+        elif each.verdict == "keep":
+            kept[each.why] += 1
+        elif each.verdict == "conflict" and len(conflicts) < CONFLICTS_SHOWN:
+            conflicts.append(each)
     return Reconciliation(
         source_objects=counted.source_objects,
-        same=counted.same,
-        copies=copies,
+        replica_objects=counted.replica_objects,
+        same=counted.same + verdicts["same"],
+        copies=verdicts["copy"],
         copy_bytes=copy_bytes,
         overwrites=overwrites,
-        deletions=deletions,
+        deletions=verdicts["delete"],
         kept=dict(kept),
+        kept_overwrites=kept_overwrites,
+        kept_deletions=kept_deletions,
+        righted=dict(righted),
         conflicts=tuple(conflicts),
-        conflict_count=conflict_count,
+        conflict_count=verdicts["conflict"],
         decided=tuple(decided),
     )
 
@@ -145,7 +149,7 @@ def _differing(view: View, shard: Shard, counted: Counted) -> _Differing:
         found.replica[one.key] = one
         if len(found.replica) > TABLE_KEYS:
             raise TooManyKeys
-    objects = same = 0
+    objects, same, there_objects = 0, 0, len(found.replica)
     for one in filter(chosen, list_objects(view.source, shard.prefix, deep=shard.deep)):
         objects += 1
         there = found.replica.get(one.key)
@@ -157,6 +161,7 @@ def _differing(view: View, shard: Shard, counted: Counted) -> _Differing:
             if len(found.source) > TABLE_KEYS:
                 raise TooManyKeys
     counted.source_objects += objects
+    counted.replica_objects += there_objects
     counted.same += same
     return found
 
@@ -195,14 +200,18 @@ def _of_listed(one: Listed) -> Seen:
 
 
 def _with_origin(view: View, key: str, source: list[Seen], replica: list[Seen]) -> tuple[list[Seen], list[Seen]]:
-    """Ask what an object is a copy of, where neither ETag nor size tells: one that came in parts, and of one size."""
+    """Ask what an object is a copy of, where neither ETag nor size tells: one that came in parts, and of one size.
+
+    A source whose data are wrong is not asked: it may not even say what it has (encrypted with somebody's key).
+    """
     if not source or not replica or source[0].is_marker or replica[0].is_marker:
         return source, replica
     here, there = source[0], replica[0]
     in_parts = here.in_parts or there.in_parts
     if here.etag == there.etag or here.size_bytes != there.size_bytes or not in_parts:
         return source, replica
-    return [_asked(view.source, key, here), *source[1:]], [_asked(view.replica, key, there), *replica[1:]]
+    first = here if view.parting.source_wrong else _asked(view.source, key, here)
+    return [first, *source[1:]], [_asked(view.replica, key, there), *replica[1:]]
 
 
 def _asked(bucket: Bucket, key: str, seen: Seen) -> Seen:

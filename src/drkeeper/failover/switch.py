@@ -15,15 +15,15 @@ from typing import assert_never
 
 from drkeeper import clock
 from drkeeper.buckets.bucket import Bucket
-from drkeeper.buckets.described import time_at
 from drkeeper.buckets.listing import list_objects
 from drkeeper.buckets.reserved import PROBE
 from drkeeper.errors import DrkeeperError, Interrupted, LeaseLost, Refused, VerificationFailed
 from drkeeper.failover import roles
+from drkeeper.failover.parting import let_it_tick, parting_now
 from drkeeper.failover.reconciling import Reconciler
 from drkeeper.failover.records import Entry, Event, Relocated, RoleMark, Side, SideSeen, Told
 from drkeeper.failover.relocating import Relocating
-from drkeeper.failover.sides import Sides, replications
+from drkeeper.failover.sides import Sides
 from drkeeper.failover.steps import (
     CatchUp,
     Conclude,
@@ -46,9 +46,6 @@ from drkeeper.replication.records import keep_record
 from drkeeper.replication.run import Run
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
-
-TICK_SECONDS = 1.5
-TICK_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -163,8 +160,8 @@ class Switch:
                 self.reconciler.carry_out(last=last)
             case Prove(side=side):
                 _prove(self.sides.bucket(side))
-            case Declare():
-                self._declare()
+            case Declare(source_wrong=wrong):
+                self._declare(source_wrong=wrong)
             case PutMark(side=side):
                 self._mark(side)
             case Relocate():
@@ -191,34 +188,19 @@ class Switch:
                 hint="run it again, or give --accept-loss",
             )
 
-    def _declare(self) -> None:
+    def _declare(self, *, source_wrong: bool) -> None:
         """By the time of each endpoint: what is written from here on parts the two sides."""
         if any(isinstance(step, CatchUp) for step in self.plan.steps):
-            _let_it_tick(self.sides.hurried(self.plan.primary))
-        times = {side: self._time_at(side) for side in ("source", "replica")}
-        found = replications(self.vault, self.plan.system)
+            let_it_tick(self.sides.hurried(self.plan.primary))
+        moment = parting_now(self.plan, self.sides, self.vault)
         self.lease.check(remaining_seconds=1)
         self._note(
             "switched",
-            source_at=times["source"],
-            replica_at=times["replica"],
-            replicated_until=found.complete_as_of if found else None,
+            **moment,
             sides={side: _seen(self.plan.side(side)) for side in ("source", "replica")},
-            loss=self.plan.loss,
+            source_wrong=source_wrong,
         )
         self._declared = True
-
-    def _time_at(self, side: Side) -> object:
-        if not self.plan.side(side).reachable:
-            return None
-        try:
-            return time_at(self.sides.hurried(side))
-        except Interrupted:
-            raise
-        except DrkeeperError:
-            if side == self.plan.primary:
-                raise
-            return None  # it has gone away since it was looked at
 
     def _mark(self, side: Side) -> None:
         bucket = self.sides.bucket(side)
@@ -285,13 +267,6 @@ def _prove(bucket: Bucket) -> None:
 
 def _seen(side: SideState) -> SideSeen:
     return SideSeen(url=side.url, reachable=side.reachable, versioned=side.versioned, error=side.error)
-
-
-def _let_it_tick(bucket: Bucket) -> None:
-    """Endpoints tell time in whole seconds: from the next one on, what was copied just now was written before it."""
-    give_up_at, before = clock.monotonic_seconds() + TICK_SECONDS, time_at(bucket)
-    while time_at(bucket) == before and clock.monotonic_seconds() < give_up_at:
-        clock.sleep(TICK_POLL_SECONDS)
 
 
 def _who() -> str:
