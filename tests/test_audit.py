@@ -217,6 +217,37 @@ def test_a_whole_log_passes_and_says_what_it_could_not_compare_with(six):
     assert verdicts(six) == {"audit.chain": "passed", "audit.anchors": "not checked"}
 
 
+def test_a_log_that_goes_on_while_it_is_checked_is_whole(six, regions, monkeypatch):
+    struck = []
+
+    def listed(prefix, far=regions["far"].list):
+        if not struck:  # the near region was asked already
+            struck.append(prefix)
+            with audit.recorded(six, "test", "backup"):
+                pass
+        return far(prefix)
+
+    monkeypatch.setattr(regions["far"], "list", listed)
+    assert failed(six) == {}
+    assert struck
+
+
+def test_a_link_that_is_on_its_way_to_a_region_is_not_missing_there(six, folder, monkeypatch):
+    near, far = files(folder, 6)
+    held = far.rename(far.with_suffix(".later"))
+    monkeypatch.setattr("drkeeper._audit.look.clock.sleep", lambda _: held.rename(far))
+    assert failed(six) == {}
+    assert near.exists()
+    assert far.exists()
+
+
+def test_what_is_no_name_of_a_link_is_told_and_hides_nothing_else(six, folder):
+    for file in files(folder, 6):
+        rewrite(six, file, beside={"far": "nonsense"})
+    told = failed(six, {"a drill": "more nonsense"})
+    assert "a drill saw link 0" in told["audit.0"] or "which is not there as it was" in told["audit.0"]
+
+
 def test_an_empty_log_is_not_a_passed_one(vault):
     assert verdicts(vault)["audit.chain"] == "not checked"
 

@@ -231,12 +231,13 @@ def verify_chain(vault: Vault, anchors: Mapping[str, str] | None = None) -> list
         vault: Whose log.
         anchors: Words -> what `head` gave at some time, kept somewhere else; besides what drills of this vault hold.
     """
+    written_down = {**look.anchors(vault), **(anchors or {})}  # first: a drill that ends meanwhile has seen more
     held, away = look.held(vault)
     unasked = [
         Check(subject=f"audit.{region}", verdict="not checked", detail=f"region {region} is away: {why}")
         for region, why in away.items()
     ]
-    return [*unasked, *check_chain(held, {**look.anchors(vault), **(anchors or {})})]
+    return [*unasked, *check_chain(held, written_down)]
 
 
 def runs(chain: Sequence[Link]) -> dict[str, list[Link]]:

@@ -101,11 +101,11 @@ def _check_references(held: Sequence[Held]) -> Iterator[Check]:
         for link in _distinct(each):
             yield from _check_previous(each.place, link, numbered.get(each.place.number - 1, []))
             for region, text in link.beside.items():
-                number, _, digest = text.partition(" ")
-                at = [one for one in numbered.get(int(number), []) if one.place.region == region]
+                number, digest = _named_link(text)
+                at = [one for one in numbered.get(number, []) if one.place.region == region]
                 if digest != UNREADABLE and not _holds(at, digest):
                     told = f"link {each.place} names link {number} ({region}), which is not there as it was"
-                    yield _finding(number, f"{told}: cut out, or edited", TAMPERED)
+                    yield _finding(f"{number}", f"{told}: cut out, or edited", TAMPERED)
 
 
 def _check_previous(place: Place, link: Link, before: Sequence[Held]) -> Iterator[Check]:
@@ -139,19 +139,25 @@ def _check_anchors(held: Sequence[Held], anchors: Mapping[str, str]) -> Iterator
     wrong = False
     newest = held[-1].place.number if held else 0
     for words, text in anchors.items():
-        number, _, digest = text.partition(" ")
-        if _holds([each for each in held if str(each.place.number) == number], digest):
+        number, digest = _named_link(text)
+        if _holds([each for each in held if each.place.number == number], digest):
             continue
         wrong = True
-        cut = f"the log ends with {newest}: its end was cut off" if int(number) > newest else "it is another one now"
+        cut = f"the log ends with {newest}: its end was cut off" if number > newest else "it is another one now"
         yield _finding(f"{number}", f"{words} saw link {number} ({digest[:SHOWN]}…), and {cut}", TAMPERED)
     if anchors and not wrong:
-        seen = max(int(text.partition(" ")[0]) for text in anchors.values())
+        seen = max(_named_link(text)[0] for text in anchors.values())
         told = f"as {len(anchors)} drills wrote it down, up to link {seen}"
         yield Check(subject="audit.anchors", verdict="passed", detail=told)
     elif not anchors:
         told = "no drill has written down yet how far the log had come: a cut end would not be noticed"
         yield Check(subject="audit.anchors", verdict="not checked", detail=told)
+
+
+def _named_link(text: str) -> tuple[int, str]:
+    """Number and digest of a link, as others name it; 0, which no link has, where that is no such name."""
+    number, _, digest = text.partition(" ")
+    return (int(number) if number.isdecimal() else 0), digest
 
 
 def _distinct(each: Held) -> list[Link]:
