@@ -163,6 +163,12 @@ def test_a_full_disk_is_told_by_name(tmp_path):
     assert isinstance(_translate(caught.value, "/vault"), VaultFull)
 
 
+@pytest.mark.parametrize("folder", ["/vaults/507", "/vaults/403"])
+def test_a_folder_with_a_number_for_a_name_is_neither_full_nor_locked_by_it(folder):
+    text = f"Generic LocalFileSystem error: Unable to walk dir: {folder}/audit: No such device (os error 19)"
+    assert type(_translate(OSError(text), folder)) is type(_translate(OSError(text.replace(folder, "/v")), "/v"))
+
+
 def test_options_refuse_what_they_do_not_know_and_never_show_the_secret():
     with pytest.raises(ValidationError, match="url must be"):
         StoreOptions(url="ftp://somewhere")

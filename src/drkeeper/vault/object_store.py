@@ -184,7 +184,7 @@ def _translated(url: str, key: str = "") -> Iterator[None]:
 
 
 def _translate(error: Exception, url: str) -> DrkeeperError:
-    text = str(error)
+    text = str(error).replace(url.removeprefix("file://"), "")  # a folder named 507 says nothing about its room
     if FULL.search(text) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return VaultFull(f"{url} has no space left")
     denied = isinstance(error, obstore_errors.PermissionDeniedError | obstore_errors.UnauthenticatedError)
