@@ -1,5 +1,6 @@
 """Which way back is taken, and what a scenario's plan waits for; decided without asking anybody."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -96,8 +97,80 @@ def test_a_replica_is_trusted_only_where_it_was_copied_to_before_data_went_wrong
     before_seconds: float | None, way: str
 ) -> None:
     before = NOW - timedelta(seconds=before_seconds) if before_seconds else None
-    ways = ways_of(seen("bucket-emptied", replicas={"artifacts": REPLICATED}, before=before), "artifacts")
-    assert [name for name, each in ways.items() if each.chosen] == [way]
+    wished = Promise(prefer="less loss")
+    one = seen("bucket-emptied", replicas={"artifacts": REPLICATED}, before=before, promise=wished)
+    assert [name for name, each in ways_of(one, "artifacts").items() if each.chosen] == [way]
+
+
+BEFORE = NOW - timedelta(seconds=30)
+FLEETING = replace(REPLICATED, not_in_place="it keeps no versions")
+
+
+@pytest.mark.parametrize(
+    ("promise", "replica", "way", "why"),
+    [
+        (Promise(), REPLICATED, "restore", "who fails over has a damaged bucket to come back to"),
+        (
+            Promise(rto_seconds=3600, rpo_seconds=3600),
+            REPLICATED,
+            "restore",
+            "who fails over has a damaged bucket to come back to; all that is promised is kept",
+        ),
+        (
+            Promise(rpo_seconds=5 * MINUTE),
+            REPLICATED,
+            "fail over",
+            "unlike the next best, keeps the RPO of 5 min; all that is promised is kept",
+        ),
+        (Promise(rpo_seconds=10), REPLICATED, "fail over", "loses least; misses the RPO of 10.0 s"),
+        (Promise(prefer="less loss"), REPLICATED, "fail over", "loses least"),
+        (Promise(), FLEETING, "fail over", "it keeps no versions"),
+    ],
+)
+def test_a_damaged_bucket_is_put_right_where_it_is_if_that_keeps_what_is_promised(
+    promise: Promise, replica: ReplicaSeen, way: str, why: str
+) -> None:
+    one = seen("bucket-emptied", replicas={"artifacts": replica}, before=BEFORE, promise=promise)
+    [best, other] = ways_of(one, "artifacts").values()
+    assert (best.way, best.why, best.chosen, other.possible) == (way, why, True, True)
+    if way == "restore":
+        assert other.why == "who fails over has a damaged bucket to come back to"
+
+
+def test_what_is_copied_to_by_the_providers_rule_holds_the_damage_too() -> None:
+    by_rule = replace(REPLICATED, by_rule=True)
+    ways = ways_of(seen("bucket-emptied", replicas={"artifacts": by_rule}, before=BEFORE), "artifacts")
+    assert not ways["fail over"].possible
+    assert ways_of(seen("region-lost", replicas={"artifacts": by_rule}), "artifacts")["fail over"].chosen
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("replica", "before", "possible"),
+    [
+        (ReplicaSeen(primary=True, complete_as_of=ago(3700)), None, False),
+        (ReplicaSeen(primary=True, took_over_at=ago(3600), complete_as_of=ago(3700)), ago(60), False),
+        (ReplicaSeen(primary=True, took_over_at=ago(30), complete_as_of=ago(90)), ago(60), True),
+        (ReplicaSeen(complete_as_of=ago(90), copied_until=ago(40)), ago(60), False),
+        (ReplicaSeen(complete_as_of=ago(90), copied_until=ago(70)), ago(60), True),
+    ],
+    ids=[
+        "it was emptied itself",
+        "it was in use when that happened",
+        "it was made primary since, as the way back",
+        "a later run, which did not end well, copied to it",
+        "the last run ended before",
+    ],
+)
+def test_a_replica_that_may_hold_what_went_wrong_is_no_way_back(
+    replica: ReplicaSeen, before: datetime | None, possible: bool
+) -> None:
+    ways = ways_of(seen("bucket-emptied", replicas={"artifacts": replica}, before=before), "artifacts")
+    assert ways["fail over"].possible == possible
+    assert ways["restore"].chosen or possible
 
 
 def test_a_store_is_restored_and_then_rebuilt_which_loses_nothing() -> None:

@@ -4,7 +4,8 @@ Everybody is asked, and at once; what one of them says against the plan hides no
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from drkeeper import artifacts
 from drkeeper._rebuild import kept, records
@@ -13,20 +14,24 @@ from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.facts import Check, broken
 from drkeeper.failover import current_roles
 from drkeeper.failover.plan import Asked, plan_failover
-from drkeeper.failover.sides import Sides, look, replications
+from drkeeper.failover.records import Roles
+from drkeeper.failover.sides import Sides, by_rule, look, replications
 from drkeeper.forecast import Run, forecast_step
 from drkeeper.parallel import all_at_once
 from drkeeper.policy import Policy
 from drkeeper.rebuild_plan import predict
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
+from drkeeper.replication.records import ReplicationRecord
 from drkeeper.replication.run import Pair
 from drkeeper.steps import Target
 from drkeeper.systems import System
+from drkeeper.vault.layout import REPLICATIONS
 from drkeeper.vault.vault import Vault
 from drkeeper.ways import ReplicaSeen, StoreSeen
 from drkeeper.wiring import target
 
 RETRIES = 1
+NO_VERSIONS = "the bucket keeps no versions: a restore would not overwrite there"
 
 
 @dataclass(frozen=True)
@@ -124,11 +129,13 @@ def replicas_seen(
 
 
 def _replica(vault: Vault, pair: Pair, asked: Asked, *, ask: bool) -> ReplicaSeen:
+    until = _copied_until(vault, pair.system)
     if not ask:
-        known = replications(vault, pair.system)
-        primary = current_roles(vault, pair.system).primary == "replica"
+        known, roles = replications(vault, pair.system), current_roles(vault, pair.system)
         complete = known.complete_as_of if known is not None else None
-        return ReplicaSeen(primary, complete, "" if primary or complete else "it was never completely replicated")
+        unknown = roles.primary != "replica" and complete is None
+        trouble = "it was never completely replicated" if unknown else ""
+        return replace(_as_seen(roles, complete, by_rule=by_rule(pair), trouble=trouble), copied_until=until)
     try:
         world = look(Sides(pair), vault, compare=False)
     except Interrupted:
@@ -137,7 +144,28 @@ def _replica(vault: Vault, pair: Pair, asked: Asked, *, ask: bool) -> ReplicaSee
         return ReplicaSeen(trouble=str(error))
     complete = world.replicated.complete_as_of if world.replicated is not None else None
     trouble = "; ".join(plan_failover(world, asked).refusals)
-    return ReplicaSeen(world.roles.primary == "replica", complete, trouble)
+    seen = _as_seen(world.roles, complete, by_rule=world.native, trouble=trouble)
+    fleeting = world.source.reachable and not world.source.versioned
+    return replace(seen, copied_until=until, not_in_place=NO_VERSIONS if fleeting else "")
+
+
+def _as_seen(roles: Roles, complete_as_of: datetime | None, *, by_rule: bool, trouble: str) -> ReplicaSeen:
+    return ReplicaSeen(
+        primary=roles.primary == "replica",
+        took_over_at=roles.since if roles.source_wrong else None,
+        complete_as_of=complete_as_of,
+        by_rule=by_rule,
+        trouble=trouble,
+    )
+
+
+def _copied_until(vault: Vault, name: str) -> datetime | None:
+    """When the newest run to the replica ended, however it did: it may have copied what went wrong meanwhile."""
+    for key in reversed(vault.record_keys(f"{REPLICATIONS}{name}/")):
+        record = vault.read_record(key, ReplicationRecord)
+        if not record.dry_run:
+            return record.started_at + timedelta(seconds=record.elapsed_seconds)
+    return None
 
 
 def stores_seen(policy: Policy, vault: Vault, names: Collection[str], history: Sequence[Run]) -> dict[str, StoreSeen]:

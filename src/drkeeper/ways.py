@@ -1,7 +1,8 @@
 """The ways in which each system that is gone could come back, and which of them is taken, with the reasons. Pure.
 
 Forecast time is weighed against data lost. A way that keeps the promised RTO and RPO comes before one that does not;
-among those the one that loses less, and among these the quicker one; a policy may say that time counts more.
+among those the one that loses less, and among these the quicker one; a policy may say that time counts more. A bucket
+whose data are wrong is put right where it is, if that keeps what is promised.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +30,20 @@ class ReplicaSeen:
 
     Attributes:
         primary: It is primary already: nothing is left to lose.
+        took_over_at: Since when it is, because the source's data were wrong; None where that is not so.
+        by_rule: The provider copies to it by a rule of its own, at once: also what goes wrong.
+        not_in_place: Why the source should not be put right where it is; "" where it can be.
         complete_as_of: What the source held by then is in it; None: nobody knows of any moment.
+        copied_until: When the last run to it ended, complete or not; None: nobody knows of any.
         trouble: Why it cannot be made primary; "" where it can.
     """
 
     primary: bool = False
+    took_over_at: datetime | None = None
     complete_as_of: datetime | None = None
+    copied_until: datetime | None = None
+    by_rule: bool = False
+    not_in_place: str = ""
     trouble: str = ""
 
 
@@ -166,11 +175,17 @@ def _failed_over(seen: Seen, replica: ReplicaSeen, name: str, kind: str) -> Way:
 
 def _took_the_damage(seen: Seen, replica: ReplicaSeen) -> str:
     """Why a replica may hold what went wrong, too: it was copied to after the moment, or nobody knows the moment."""
-    if not seen.loss.scenario.data_wrong or replica.primary:
+    if not seen.loss.scenario.data_wrong:
         return ""
+    if replica.primary:
+        over = replica.took_over_at is not None and seen.before is not None and replica.took_over_at >= seen.before
+        return "" if over else "it is primary already: what went wrong went wrong there"
+    if replica.by_rule:
+        return "the provider copies to it by a rule of its own, so it holds what went wrong, too"
     if seen.before is None:
         return "what went wrong may have been copied to it; say with --before since when data are wrong"
-    if replica.complete_as_of is None or replica.complete_as_of >= seen.before:
+    moments = [at for at in (replica.complete_as_of, replica.copied_until) if at is not None]
+    if replica.complete_as_of is None or max(moments) >= seen.before:
         return "it was copied to after that moment, so it may hold what went wrong, too"
     return ""
 
@@ -184,20 +199,27 @@ def _since(seen: Seen, moment: datetime | None) -> float | None:
 
 def _chosen(ways: list[Way], seen: Seen) -> list[Way]:
     """The same, in order, with the best one chosen and a reason for each."""
-    able = sorted((way for way in ways if way.possible), key=lambda way: _rank(way, seen.promise))
+    able = sorted((way for way in ways if way.possible), key=lambda way: _rank(way, seen))
     unable = [way for way in ways if not way.possible]
     if not able:
         return unable
     best, others = able[0], able[1:]
     first = best.model_copy(update={"chosen": True, "why": _why_chosen(best, others, seen)})
-    return [first, *(way.model_copy(update={"why": _why_not(way, best, seen.promise)}) for way in others), *unable]
+    return [first, *(way.model_copy(update={"why": _why_not(way, best, seen)}) for way in others), *unable]
 
 
-def _rank(way: Way, promise: Promise) -> tuple[float, ...]:
-    loss = float("inf") if way.loss_seconds is None else way.loss_seconds // NOTHING_LOST_SECONDS
-    seconds = way.forecast.p50_seconds if way.forecast is not None else float("inf")
-    order = (seconds, loss) if promise.prefer == "less time" else (loss, seconds)
-    return (len(misses(way, promise)), *order)
+def _rank(way: Way, seen: Seen) -> tuple[float, ...]:
+    loss = _loss(way) if way.loss_seconds is None else way.loss_seconds // NOTHING_LOST_SECONDS
+    order = (_seconds(way), loss) if seen.promise.prefer == "less time" else (loss, _seconds(way))
+    return (_in_place(way, seen), len(misses(way, seen.promise)), *order)
+
+
+def _in_place(way: Way, seen: Seen) -> int:
+    """Of a restore of a bucket whose data are wrong: -1 comes before a fail-over, 1 after it; else 0."""
+    replica = seen.replicas.get(way.system)
+    if way.way != "restore" or replica is None or replica.primary or not seen.loss.scenario.data_wrong:
+        return 0
+    return 1 if replica.not_in_place else 0 if seen.promise.prefer or misses(way, seen.promise) else -1
 
 
 def misses(way: Way, promise: Promise) -> tuple[str, ...]:
@@ -215,16 +237,21 @@ def _why_chosen(best: Way, others: Sequence[Way], seen: Seen) -> str:
     missed = misses(best, seen.promise)
     promised = seen.promise.rto_seconds is not None or seen.promise.rpo_seconds is not None
     kept = f"misses {' and '.join(missed)}" if missed else "all that is promised is kept" if promised else ""
-    if not others:
-        return "; ".join(filter(None, ("the only way", kept)))
-    first = min(others, key=lambda way: _rank(way, seen.promise))
-    return "; ".join(filter(None, (_better(best, first, seen.promise), kept)))
+    first = others[0] if others else best
+    better = _in_place_words(best, first, seen) or _better(best, first, seen.promise) if others else "the only way"
+    return "; ".join(filter(None, (better, kept)))
+
+
+def _in_place_words(best: Way, other: Way, seen: Seen) -> str:
+    """Why a bucket is put right where it is, or is not; "" where that decides nothing."""
+    if _in_place(best, seen) < 0:
+        return "who fails over has a damaged bucket to come back to"
+    return seen.replicas[other.system].not_in_place if _in_place(other, seen) > 0 else ""
 
 
 def _better(best: Way, other: Way, promise: Promise) -> str:
     """In what the best way is better than the second best."""
-    missed = [each for each in misses(other, promise) if each not in misses(best, promise)]
-    if missed:
+    if missed := [each for each in misses(other, promise) if each not in misses(best, promise)]:
         return f"unlike the next best, keeps {' and '.join(missed)}"
     if promise.prefer == "less time" and _seconds(best) < _seconds(other):
         return "the quickest, and time counts more"
@@ -233,8 +260,10 @@ def _better(best: Way, other: Way, promise: Promise) -> str:
     return "loses as little, and is the quickest"
 
 
-def _why_not(way: Way, best: Way, promise: Promise) -> str:
-    reasons = [f"misses {each}" for each in misses(way, promise) if each not in misses(best, promise)]
+def _why_not(way: Way, best: Way, seen: Seen) -> str:
+    if words := _in_place_words(best, way, seen):
+        return words
+    reasons = [f"misses {each}" for each in misses(way, seen.promise) if each not in misses(best, seen.promise)]
     if way.loss_seconds is None and best.loss_seconds is not None:
         pushed = ": what was only pushed is in no source" if way.way == "rebuild" else ""
         reasons.append(f"nobody knows what it loses{pushed}")
