@@ -2,8 +2,8 @@
 
 A suite that calls the command some hundred times spends half a second of CPU on each for importing the same modules.
 The process that is forked from has one thread, has opened nothing and was told nothing; each command gets its own
-environment, folder and files, and ends as any process does. Tests of the start itself (`tests/cli`), of terminals, and
-of processes that are sent signals start Python anew.
+environment, folder and files, takes signals and ends as any process does. Tests of the start itself (`tests/cli`) and
+of terminals start Python anew.
 """
 
 import atexit
@@ -34,26 +34,72 @@ MODULES = (
 # What reads the environment as it is imported: each command imports it for itself.
 TOLD = "kubernetes.config"
 MESSAGE_BYTES = 1 << 17
+LINE_BYTES = 16
 
 
 def run(words, *, env, timeout):
     """As `subprocess.run` with the output caught and no input; `words` come after `drkeeper`."""
-    words = [str(word) for word in words]
-    ended, telling = socket.socketpair()
-    with ended, telling, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        request = json.dumps({"words": words, "env": env, "folder": str(Path.cwd())}).encode()
-        socket.send_fds(starter(), [request], [out.fileno(), err.fileno(), telling.fileno()])
-        telling.close()
-        ended.settimeout(timeout)
-        lines = ended.makefile()
-        process_id = int(lines.readline())
-        try:
-            code = int(lines.readline())
-        except TimeoutError:
-            os.kill(process_id, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(words, timeout) from None
-        said = [file.seek(0) or file.read().decode() for file in (out, err)]
-        return subprocess.CompletedProcess(words, code, *said)
+    process = Process(words, env)
+    try:
+        out, err = process.communicate(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+class Process:
+    """What tests need of `subprocess.Popen`, with the output caught and no input."""
+
+    def __init__(self, words, env):
+        self.args = [str(word) for word in words]
+        self.returncode = None
+        self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when they were read
+        self._said = ["", ""]
+        self._way, telling = socket.socketpair()
+        with telling:
+            request = json.dumps({"words": self.args, "env": env, "folder": str(Path.cwd())}).encode()
+            socket.send_fds(starter(), [request], [*(file.fileno() for file in self._files), telling.fileno()])
+        self.pid = int(self._line())
+
+    def wait(self, timeout=None):
+        """How it ended, as `returncode` says it."""
+        if self.returncode is None:
+            self._way.settimeout(timeout)
+            try:
+                self.returncode = int(self._line())
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout) from None
+        return self.returncode
+
+    def poll(self):
+        """The same; None where it has not ended."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+
+    def communicate(self, timeout=None):
+        """All that it has said, once it has ended."""
+        self.wait(timeout)
+        self._way.close()
+        for place, file in enumerate(self._files):
+            self._said[place] = file.seek(0) or file.read().decode()
+            file.close()
+        self._files = ()
+        return tuple(self._said)
+
+    def send_signal(self, number):
+        """Nothing where it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def _line(self):
+        """Told in one piece each."""
+        said = self._way.recv(LINE_BYTES)
+        assert said, "the process that is forked from has ended"
+        return said
 
 
 @cache
@@ -76,7 +122,8 @@ def serve(way):
     """Fork for each request, until nobody is there to make one."""
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     for name in MODULES:
-        import_module(name)
+        with suppress(Exception):  # the commands that need it will say so
+            import_module(name)
     for name in [name for name in sys.modules if name.startswith(TOLD)]:
         del sys.modules[name]
     gc.freeze()
@@ -101,9 +148,9 @@ def look_after(request, out, err, telling):
     if command == 0:
         os.close(telling)
         carry_out(request, out, err)
-    os.write(telling, f"{command}\n".encode())
+    os.write(telling, f"{command:{LINE_BYTES}}".encode())
     _, status = os.waitpid(command, 0)
-    os.write(telling, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os.write(telling, f"{os.waitstatus_to_exitcode(status):{LINE_BYTES}}".encode())
     os._exit(0)
 
 
