@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from drkeeper.facts import Check
 from drkeeper.quarter import Promised, ProofSeen, Quarter, Run, Sources, build_quarter
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
+from drkeeper.report.canonical import canonical_digest
 from drkeeper.report.finding import Finding
 from drkeeper.report.quarter_record import AuditPart, QuarterRecord
 from drkeeper.report.record import DrillRecord, Forecast, Objectives, Phase
@@ -153,7 +154,7 @@ def sources(**changes) -> Sources:
             [ProofSeen(point(n).point_id, "intact", "passed", night(n) + timedelta(hours=3), 0.05) for n in range(3, 92, 7)]
             + [ProofSeen(point(n).point_id, level, "passed", night(n) + timedelta(hours=8)) for n in (12, 41, 55, 76) for level in ("restorable", "usable")]
         ),
-        newest_level="intact", drills=drills(), signed=frozenset(each.drill_id for each in drills()), findings=findings(),
+        newest_level="intact", drills=drills(), signed={each.drill_id: canonical_digest(each) for each in drills()}, findings=findings(),
         audit=AuditPart(links=231, head="1042 6f0c5b0e9f1d4c3b", verdict="passed", detail="1,042 links, each holds the digest of the one before it"),
     )  # fmt: skip
     return replace(made, **changes)

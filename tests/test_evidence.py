@@ -263,12 +263,23 @@ def test_evidence_that_was_cut_out_is_found(vault, three, tmp_path):
     assert "evidence 2 is not there" in found(vault)["evidence 2"].detail
 
 
-def test_a_drill_record_that_was_changed_after_it_was_signed_is_found(vault, three, tmp_path):
+@pytest.mark.parametrize("region", ["near", "far"])
+def test_a_drill_record_that_was_changed_after_it_was_signed_is_found(vault, three, tmp_path, region):
     record, _ = three[1]
     better = record.model_copy(update={"rto_seconds": 1.0})
-    (tmp_path / "near" / drill_key(record.started_at, record.drill_id)).write_bytes(vault.record_bytes(better))
+    file = tmp_path / region / drill_key(record.started_at, record.drill_id)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(vault.record_bytes(better))
     (finding,) = [check for check in found(vault).values() if check.verdict == "failed"]
-    assert "is not what was signed" in finding.detail
+    assert f"is not what was signed, in {region}" in finding.detail
+
+
+def test_evidence_that_lies_in_the_place_of_another_is_found(vault, three, tmp_path):
+    (first, _), (_, good_one), _ = three
+    for region in ("near", "far"):
+        (tmp_path / region / evidence_key(first.started_at, "0badf00d0000")).write_bytes(good_one.envelope.dump())
+    (finding,) = [check for check in found(vault).values() if check.verdict == "failed"]
+    assert "lies under this name" in finding.detail
 
 
 def test_evidence_that_differs_between_regions_is_found(vault, three, tmp_path):

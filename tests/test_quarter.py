@@ -207,6 +207,14 @@ def test_a_failed_drill_is_answered_by_a_later_one_of_the_same_scenario():
     assert any("database-corrupted" in text for text in shortcomings(unanswered))
 
 
+def test_a_drill_whose_record_was_changed_after_it_was_signed_does_not_count_as_signed():
+    whole = sources()
+    better = whole.drills[4].model_copy(update={"rto_seconds": 1.0})
+    record = quarter(drills=(*whole.drills[:4], better, *whole.drills[5:]))
+    assert [line.drill_id for line in record.drills if not line.signed] == [better.drill_id]
+    assert all(line.signed for line in quarter().drills)
+
+
 def test_scenarios_that_were_never_rehearsed_are_there_and_are_not_good():
     states = {each.name: each.state for each in quarter().scenarios}
     assert states["key-lost"] == states["registry-corrupted"] == "never rehearsed"

@@ -27,7 +27,7 @@ from drkeeper.report.record import DrillRecord
 from drkeeper.report.seal import Seal
 from drkeeper.signing import public_of, sign, signer
 from drkeeper.vault.everywhere import create_bytes_everywhere
-from drkeeper.vault.layout import EVIDENCE, evidence_key
+from drkeeper.vault.layout import DRILLS, EVIDENCE, evidence_key
 from drkeeper.vault.vault import Vault
 
 __all__ = [
@@ -92,14 +92,14 @@ def seal(vault: Vault, record: DrillRecord) -> Seal | None:
     return seal_of(kept_of(data, f"the evidence of drill {record.drill_id}"))
 
 
-def signed_drills(vault: Vault, publics: Mapping[str, bytes]) -> frozenset[str]:
-    """Ids of the drills whose evidence is there, and was signed by one of these keys."""
-    found = set()
+def signed_drills(vault: Vault, publics: Mapping[str, bytes]) -> dict[str, str]:
+    """Drills whose evidence is there, and was signed by one of these keys: id -> digest of the record that was signed."""
+    found = {}
     for kept in _readable(vault):
         with suppress(VerificationFailed):
             signer(kept.envelope, publics)
-            found.add(kept.statement.drill_id)
-    return frozenset(found)
+            found[kept.statement.drill_id] = digest_of_record(kept.statement.predicate.record)
+    return found
 
 
 def anchors(vault: Vault, publics: Mapping[str, bytes]) -> dict[str, str]:
@@ -141,16 +141,20 @@ def verify_evidence(vault: Vault, publics: Mapping[str, bytes]) -> Iterator[Chec
 
 
 def _check_record(vault: Vault, key: str, kept: Kept) -> Iterator[Check]:
-    """Whether the drill record in the vault is the one that was signed."""
-    signed = kept.statement.predicate.record
-    name = next((each.name for each in kept.statement.subject if each.name.startswith("drills/")), "")
+    """Whether the drill record in the vault is the one that was signed, in each region that has it."""
+    name = next((each.name for each in kept.statement.subject if each.name.startswith(DRILLS)), "")
+    if key != f"{EVIDENCE}{name.removeprefix(DRILLS)}":
+        yield _finding(key, f"the evidence of {name} lies under this name: it was exchanged, or put in")
     try:
-        stored = vault.read_record(name, DrillRecord)
+        vault.read_record(name, DrillRecord)
     except (FrameMissing, RecordCorrupt) as error:
         yield _finding(key, f"the drill record that was signed is not there whole: {error}")
-        return
-    if digest_of_record(stored.model_dump(mode="json")) != digest_of_record(signed):
-        yield _finding(key, f"{name} is not what was signed")
+    signed = digest_of_record(kept.statement.predicate.record)
+    for region in vault.regions.available():
+        with suppress(FrameMissing, RecordCorrupt, VaultUnreachable):
+            stored = vault.read_record(name, DrillRecord, region=region)
+            if digest_of_record(stored.model_dump(mode="json")) != signed:
+                yield _finding(key, f"{name} is not what was signed, in {region}")
 
 
 def _check_chain(numbered: Mapping[int, Kept]) -> Iterator[Check]:

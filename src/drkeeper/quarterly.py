@@ -1,6 +1,6 @@
 """Reads of a vault what a quarterly record is made from, and keeps such records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +12,7 @@ from drkeeper.errors import FrameMissing, RecordCorrupt, UsageInvalid
 from drkeeper.policy import Policy
 from drkeeper.quarter import Promised, ProofSeen, Quarter, Run, Sources, build_quarter
 from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.report.canonical import canonical_digest
 from drkeeper.report.quarter_record import AuditPart, QuarterRecord
 from drkeeper.report.quarter_view import quarter_digest
 from drkeeper.report.record import DrillRecord, Objectives
@@ -55,6 +56,12 @@ def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sour
     points = tuple(point for point in _points(vault, quarter, unread) if point.policy == policy.name)
     schedule = policy.schedules.backup or ""
     encryption = policy.vault.encryption
+    drills, signed = _drills(policy, vault, unread), _signed(policy, vault, unread)
+    unread += [
+        f"The record of drill {record.drill_id} is not the one that was signed: see `drkeeper audit verify`."
+        for record in drills
+        if record.drill_id in signed and signed[record.drill_id] != canonical_digest(record)
+    ]
     links = [link for link in audit.links(vault, quarter.began_at - BEFORE) if link.policy == policy.name]
     return Sources(
         policy=policy.name,
@@ -78,8 +85,8 @@ def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sour
         pinned=frozenset(catalog.pins(vault)),
         proofs=_proofs(vault, quarter.began_at, end, unread),
         newest_level=_newest_level(vault, points, end),
-        drills=_drills(policy, vault, unread),
-        signed=_signed(policy, vault, unread),
+        drills=drills,
+        signed=signed,
         findings=tuple(findings.list_findings(vault, end, until=end)),
         audit=_audit(policy, vault, links, quarter, end),
         previous_digest=_previous(policy, vault, quarter),
@@ -188,13 +195,13 @@ def _all(keys: Iterable[str], read: Callable[[str], T], unread: list[str]) -> li
         return [record for record in pool.map(one, keys) if record is not None]
 
 
-def _signed(policy: Policy, vault: Vault, unread: list[str]) -> frozenset[str]:
+def _signed(policy: Policy, vault: Vault, unread: list[str]) -> Mapping[str, str]:
     key = policy.evidence.key
     if key is not None:
         return evidence.signed_drills(vault, {"the policy's key": public_of(key.get_secret_value())})
     if vault.record_keys(EVIDENCE):
         unread.append("The policy names no key: signatures of drills could not be checked.")
-    return frozenset()
+    return {}
 
 
 def _audit(policy: Policy, vault: Vault, links: Sequence[audit.Link], quarter: Quarter, end: datetime) -> AuditPart:

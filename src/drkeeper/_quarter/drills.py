@@ -1,6 +1,6 @@
 """Drills of a quarter, and where each scenario stands at its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from drkeeper._quarter.sources import Sources
@@ -14,14 +14,10 @@ TREND_DRILLS = 12
 
 
 def drill_lines(
-    drills: Sequence[DrillRecord], signed: frozenset[str], *, began_at: datetime, until: datetime
+    drills: Sequence[DrillRecord], signed: Mapping[str, str], *, began_at: datetime, until: datetime
 ) -> tuple[DrillLine, ...]:
     """The drills that began in the quarter, oldest first."""
-    return tuple(
-        _line(record, drills, signed=record.drill_id in signed)
-        for record in drills
-        if began_at <= record.started_at < until
-    )
+    return tuple(_line(record, drills, signed) for record in drills if began_at <= record.started_at < until)
 
 
 def scenario_quarters(sources: Sources, *, began_at: datetime, until: datetime) -> tuple[ScenarioQuarter, ...]:
@@ -64,13 +60,14 @@ def _attempt(record: DrillRecord) -> Attempt:
     )
 
 
-def _line(record: DrillRecord, drills: Sequence[DrillRecord], *, signed: bool) -> DrillLine:
+def _line(record: DrillRecord, drills: Sequence[DrillRecord], signed: Mapping[str, str]) -> DrillLine:
+    digest = canonical_digest(record)
     verdicts = [check.verdict for check in record.statements]
     unclean = [check for check in record.clean_up if check.verdict != "passed"]
     return DrillLine(
         drill_id=record.drill_id,
-        digest=canonical_digest(record),
-        signed=signed,
+        digest=digest,
+        signed=signed.get(record.drill_id) == digest,  # this very record, and no other in its place
         scenario=rehearsed(record),
         description=record.scenario,
         exercise=record.exercise,

@@ -119,7 +119,7 @@ class Sources:
         pinned: Ids.
         newest_level: What is proven of the newest complete point.
         drills: All that are known, oldest first.
-        signed: Ids of drills of which a signed envelope is there.
+        signed: Drills of which a signed envelope is there: id -> digest of the record in it.
         unread: What could not be read, and why.
     """
 
@@ -145,7 +145,7 @@ class Sources:
     proofs: tuple[ProofSeen, ...] = ()
     newest_level: str = ""
     drills: tuple[DrillRecord, ...] = ()
-    signed: frozenset[str] = frozenset()
+    signed: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     audit: AuditPart = field(default_factory=AuditPart)
     previous_digest: str = ""
