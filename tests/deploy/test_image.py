@@ -113,7 +113,7 @@ def _with_uv(command):
     if uv is None or not command[0].endswith("/bin/pip"):
         return command
     environment = Path(command[0]).with_name("python")
-    return [uv, "pip", command[1], "--python", environment, "--link-mode=copy", "--compile-bytecode", *command[2:]]
+    return [uv, "pip", command[1], "--python", environment, "--link-mode=copy", *command[2:]]
 
 
 def _mapped(word, places):

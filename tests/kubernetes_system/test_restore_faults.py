@@ -270,7 +270,7 @@ from drkeeper.systems._kubernetes.apply import switch
 from drkeeper.systems._kubernetes.options import Options
 switch("cluster", Options(kubeconfig=Path(sys.argv[1]), scratch=Path(sys.argv[2]), hold=True), "s1")
 """
-MANY = 400
+MANY = 160
 
 
 def much(where: str) -> list[Manifest]:
@@ -301,7 +301,7 @@ def progress(http: Http, where: str) -> int:
     return total
 
 
-@pytest.mark.parametrize("moment", [0, 40, 250, MANY + 12])
+@pytest.mark.parametrize("moment", [0, 30, 100, MANY + 12])
 def test_a_switch_that_is_killed_is_made_again_and_gives_the_same(moment, control_plane, tmp_path) -> None:
     where = f"killed{moment}"
     everything = MANY + 10 + 50
