@@ -93,7 +93,7 @@ def seal(vault: Vault, record: DrillRecord) -> Seal | None:
 
 
 def signed_drills(vault: Vault, publics: Mapping[str, bytes]) -> dict[str, str]:
-    """Drills whose evidence is there, and was signed by one of these keys: id -> digest of the record that was signed."""
+    """Drills whose evidence is there and was signed by one of these keys: id -> digest of the record in it."""
     found = {}
     for kept in _readable(vault):
         with suppress(VerificationFailed):
