@@ -2,6 +2,7 @@
 
 import pytest
 from tests.buckets.conftest import far, near, replica, source
+from tests.failover.killer import Killer
 from tests.failover.platform import Platform, put
 
 __all__ = ["far", "near", "replica", "source"]
@@ -15,3 +16,10 @@ def platform(tmp_path, near, far, capfd, monkeypatch):
     put(made.source, models__a="a1", models__b="b1", models__c="c1")
     made.replicate()
     return made
+
+
+@pytest.fixture
+def killer(platform):
+    made = Killer(platform)
+    yield made
+    made.end()

@@ -34,12 +34,12 @@ class Platform:
         self.write_policy()
         create_vault(self.policy())
 
-    def write_policy(self, *hooks, lease="2m", guard_objects=100):
-        hooked = {"failover": {"hooks": hooks}} if hooks else {}
-        copying = {"guard_share": 0.2, "guard_objects": guard_objects}
+    def write_policy(self, *hooks, lease="2m", guard_objects=100, requests=32, **sections):
+        sections |= {"failover": {"hooks": hooks}} if hooks else {}
+        copying = {"guard_share": 0.2, "guard_objects": guard_objects, "requests": requests}
         more = {"timeout_seconds": 10, "copying": copying}
         self.policy_file = write_policy(
-            self.folder, self.source, self.replica, more=more, vault={"lease": lease}, **hooked
+            self.folder, self.source, self.replica, more=more, vault={"lease": lease}, **sections
         )
 
     def policy(self):

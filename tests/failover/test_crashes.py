@@ -1,9 +1,6 @@
 """Killed at any step and run again, a fail-over and a fail-back converge; who is primary is never in doubt."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,69 +8,6 @@ from tests.failover.listener import Program
 from tests.failover.platform import delete, put, texts
 
 from drkeeper.failover.roles import read_mark
-
-DRIVER = """
-import os, signal, sys
-import obstore, pycurl, structlog
-from drkeeper import artifacts, wiring
-from drkeeper.cli import failback, failover, interrupt, progress, root
-from drkeeper.failover import prepare, switch
-
-perform = switch.Switch.perform
-for line in sys.stdin:
-    left, *words = line.split()
-    left = [int(left)]
-    child = os.fork()
-    if child == 0:
-        os.dup2(2, 1)
-
-        def struck(self, step):
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left[0] -= 1
-            perform(self, step)
-
-        switch.Switch.perform = struck
-        os._exit(root.run(words))
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Imports once, and has no thread: each command runs in a fork, and is killed before its step of a number."""
-
-
-class Killer:
-    """Runs commands that are killed."""
-
-    def __init__(self, platform):
-        self._platform = platform
-        self._driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER],
-            env={**os.environ, **platform.environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def killed_before(self, step, *words):
-        """Whether the command was killed before its step of that number, from 0; else it ended well."""
-        words = (str(step), "--policy", str(self._platform.policy_file), *words, "--yes")
-        self._driver.stdin.write(" ".join(words) + "\n")
-        self._driver.stdin.flush()
-        code = int(self._driver.stdout.readline())
-        self._platform.forget_leases()
-        assert code in {0, -signal.SIGKILL}
-        return code != 0
-
-    def end(self):
-        self._driver.communicate()
-        assert self._driver.returncode == 0
-
-
-@pytest.fixture
-def killer(platform):
-    made = Killer(platform)
-    yield made
-    made.end()
 
 
 def killed_at_every_step(platform, killer, *words):

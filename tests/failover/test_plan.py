@@ -8,7 +8,7 @@ import pytest
 from drkeeper.failover.plan import Asked, plan_failback, plan_failover
 from drkeeper.failover.reconcile import Decision
 from drkeeper.failover.records import Entry, Loss, RoleMark, Roles, Told, roles_of
-from drkeeper.failover.steps import Reconciliation, Replicated, SideState, World, explain
+from drkeeper.failover.steps import Declare, Reconciliation, Replicated, SideState, World, explain
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCE = SideState("source", "s3://models", "https://near", reachable=True, versioned=True, clock_at=NOW)
@@ -101,6 +101,28 @@ def test_a_bucket_without_versions_and_a_rule_of_the_provider_are_warned_of():
     assert any("replication rule stays on" in words for words in plan.warnings)
 
 
+WRONG = Asked(source_wrong=True)
+
+
+def test_of_a_source_whose_data_are_wrong_nothing_is_replicated_once_more_or_missed():
+    plan = plan_failover(BEHIND, WRONG)
+    assert kinds(plan) == ["Tell", "Prove", "Declare", "PutMark", "PutMark", "Tell", "Conclude"]
+    assert explain(plan)[2]["does"].endswith("the replica is primary (epoch 1), and the source's data are wrong")
+    assert (plan.refusals, plan.source_wrong) == ((), True)
+    assert plan.warnings[0].startswith("the replica is as of 2026-03-01 12:00:00 UTC: make sure")
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        (replace(WORLD, replicated=None), "nobody knows what would be lost; give --accept-loss"),
+        (replace(WORLD, native=True), "suspend the rule"),
+    ],
+)
+def test_a_replica_of_which_nobody_knows_what_it_holds_is_no_way_out_of_wrong_data(world, said):
+    assert said in plan_failover(world, WRONG).refusals[0]
+
+
 # --- what is left of a switch -------------------------------------------------------------------------------
 
 
@@ -142,6 +164,35 @@ def test_who_could_not_be_told_is_told_again():
     assert plan.steps[0].hooks == ("notify",)
     plan = plan_failover(replace(switched_world(told=told), hooks=("other", "notify")), Asked(hooks_only=True))
     assert plan.steps[0].hooks == ("other", "notify")
+
+
+# --- the source's data turn out to be wrong later ----------------------------------------------------------
+
+
+def test_that_the_sources_data_are_wrong_is_declared_under_an_epoch_of_its_own_once():
+    """So that a bucket's mark tells whoever cannot see the entry."""
+    plan = plan_failover(switched_world(), WRONG)
+    assert kinds(plan) == ["Declare", "PutMark", "PutMark", "Conclude"]
+    assert (plan.epoch, plan.steps[0].source_wrong) == (2, True)
+    before = [entry(1, "switched"), entry(2, "finished")]
+    roles = roles_of("artifacts", [*before, entry(3, "switched", epoch=2, source_wrong=True)])
+    assert (roles.source_wrong, roles.epoch, roles.since) == (True, 2, NOW)
+    world = replace(WORLD, roles=roles, source=marked(SOURCE, "standby"), replica=marked(REPLICA, "primary", 2))
+    assert kinds(plan_failover(world, WRONG)) == ["PutMark", "Tell", "Conclude"]
+    later = [entry(4, "switched", "source", 3), entry(5, "switched", epoch=4)]
+    assert not roles_of("artifacts", [*before, entry(3, "switched", epoch=2, source_wrong=True), *later]).source_wrong
+
+
+def test_a_switch_that_was_cut_off_is_ended_with_it_and_who_was_not_told_is():
+    cut_off = replace(WORLD, roles=roles_of("artifacts", [entry(1, "switched")]))
+    assert kinds(plan_failover(cut_off, WRONG)) == ["Declare", "PutMark", "PutMark", "Tell", "Conclude"]
+    told = (Told(hook="notify", phase="after", error="exited with 1"),)
+    assert "Tell" in kinds(plan_failover(switched_world(told=told), WRONG))
+
+
+def test_entries_of_before_are_written_as_they_were():
+    assert "source_wrong" not in entry(1, "switched").model_dump_json()
+    assert "source_wrong" in entry(1, "switched", source_wrong=True).model_dump_json()
 
 
 # --- back ---------------------------------------------------------------------------------------------------
@@ -188,3 +239,29 @@ def test_a_fail_back_that_was_cut_off_after_the_switch_is_gone_on_with():
     plan = plan_failback(replace(WORLD, roles=roles), Asked(), None)
     assert kinds(plan) == ["PutMark", "PutMark", "Tell", "Conclude"]
     assert plan.refusals == ()
+
+
+def distrusted(*, versioned=True):
+    roles = roles_of("artifacts", [entry(1, "switched", source_wrong=True), entry(2, "finished")])
+    return replace(WORLD, roles=roles, source=replace(SOURCE, versioned=versioned))
+
+
+def test_a_source_whose_data_are_wrong_is_put_right_by_the_replica_and_the_plan_says_so():
+    found = replace(FOUND, overwrites=1, righted={"deleted": 1})
+    plan = plan_failback(distrusted(), Asked(), found)
+    assert explain(plan)[1]["does"] == (
+        "put the source right by the replica, whatever the source holds: 2 objects (20 bytes), 1 of them over others, "
+        "and 1 deletions; former versions stay"
+    )
+    assert (plan.refusals, plan.source_wrong) == ((), True)
+    assert plan.warnings[0] == "the source's data are wrong by record: the replica counts for every object"
+    [declared] = [step for step in plan.steps if isinstance(step, Declare)]
+    assert not declared.source_wrong
+    assert not plan_failback(distrusted(), Asked(prefer="source"), found).source_wrong
+
+
+@pytest.mark.parametrize("found", [replace(FOUND, overwrites=1), replace(FOUND, kept={"no versions": 1})])
+def test_what_could_not_be_had_again_is_not_overwritten_even_if_it_is_wrong(found):
+    [refused] = plan_failback(distrusted(versioned=False), Asked(), found).refusals
+    assert "`drkeeper replicate setup --system artifacts` turns them on" in refused
+    assert plan_failback(distrusted(versioned=False), Asked(), FOUND).refusals == ()

@@ -1,5 +1,6 @@
 """What a fail-back does with a key, decided from the versions of both sides."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -173,3 +174,31 @@ GONE = Decision("model", "conflict", "deleted at the replica", source=here(5, "s
 )
 def test_conflicts_go_as_the_operator_decides_and_nothing_is_deleted_for_good(decision, prefer, versioned, verdict):
     assert resolve(decision, prefer, source_versioned=versioned).verdict == verdict
+
+
+# --- the source's data are wrong ----------------------------------------------------------------------------
+
+
+WRONG = replace(PARTING, source_wrong=True)
+
+
+@pytest.mark.parametrize(("source", "replica", "verdict", "why"), CASES.values(), ids=CASES)
+def test_of_a_source_whose_data_are_wrong_nothing_counts_whatever_it_did_and_when(source, replica, verdict, why):
+    decision = decide("model", source, replica, WRONG)
+    held = bool(replica) and not replica[0].is_marker
+    assert decision.verdict == ("same" if verdict == "same" else "copy" if held else "delete")
+    assert (decision.why, decision.righted) == (why, verdict in {"keep", "conflict"})
+
+
+@pytest.mark.parametrize(
+    ("source", "replica", "verdict", "because"),
+    [
+        (here(-60, "o-2", **PARTS), there(-50, "c-2", **PARTS), "copy", "its age does not say what it is"),
+        (here(9, "c-2", stands_for="n-2", **PARTS), there(5, "n-2", **PARTS), "copy", "metadata outlive encryption"),
+        (here(-60, "o-2", **PARTS), there(-50, "c-2", stands_for="o-2", **PARTS), "same", "the replica says of what"),
+    ],
+)
+def test_of_such_a_source_neither_age_nor_metadata_say_that_an_object_is_a_copy(source, replica, verdict, because):
+    assert decide("model", [source], [replica], WRONG).verdict == verdict, because
+    brought = replace(WRONG, brought={"model": (replica.etag, source.etag)})
+    assert decide("model", [source], [replica], brought).verdict == "same"
