@@ -145,6 +145,13 @@ UNHEALTHY = {
         {f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": fresh(901)},
         {f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": fresh(900)},
     ),
+    "DrkeeperReplicaNeverComplete": (
+        {
+            f"drkeeper_bucket_replica_as_of_timestamp_seconds{{{BUCKET}}}": ABSENT,
+            f"drkeeper_bucket_replica_failed_objects{{{BUCKET}}}": always(3),
+        },
+        {f"drkeeper_bucket_replica_failed_objects{{{BUCKET}}}": always(3)},
+    ),
     "DrkeeperVaultNearFull": (
         {f"drkeeper_vault_region_used_bytes{{{NEAR}}}": turned(100, 851, 2 * HOUR)},
         {f"drkeeper_vault_region_used_bytes{{{NEAR}}}": turned(100, 999, 0)},
