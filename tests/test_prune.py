@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from drkeeper import catalog, clock
+from drkeeper import audit, catalog, clock
+from drkeeper._audit.append import append
 from drkeeper.errors import LeaseHeld, LeaseLost, Refused, VaultUnreachable, WorldChanged
+from drkeeper.keeping import Pruning
 from drkeeper.lease import hold
 from drkeeper.prune import carry_out, forget, plan_prune
 from drkeeper.replicate import replicate
@@ -130,6 +132,31 @@ def test_a_point_that_appears_meanwhile_stops_the_sweep(vault, three, regions):
     with pytest.raises(WorldChanged, match="1ate00000000"):
         carry_out(vault, decided, HeldLease())
     assert verify_points(vault, [late]).proofs[0].verdicts["near"] == "passed"
+
+
+def test_what_a_prune_is_about_to_remove_is_noted_before_it_goes(vault, three, monkeypatch):
+    def killed(*_):
+        raise SystemExit
+
+    monkeypatch.setattr("drkeeper.keeping.prune.carry_out", killed)
+    monkeypatch.setattr("drkeeper.audit.append", FirstOnly())
+    with pytest.raises(SystemExit):
+        Pruning(vault, HeldLease(), plan(vault), "test").carry_out()
+    (link,) = audit.links(vault)
+    assert (link.event, link.detail["forgotten"]) == ("began", f"{three[0].point_id} {three[1].point_id}")
+
+
+class FirstOnly:
+    """A process that is killed writes no second link."""
+
+    def __init__(self):
+        self.append, self.written = append, False
+
+    def __call__(self, vault, link, *, after=None):
+        if self.written:
+            raise VaultUnreachable("killed")
+        self.written = True
+        return self.append(vault, link, after=after)
 
 
 def test_a_lost_lease_stops_the_prune_before_anything_goes(vault, three, regions):

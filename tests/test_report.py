@@ -11,6 +11,7 @@ import pytest
 from drkeeper.report import words
 from drkeeper.report.canonical import VERIFY_PROGRAM, canonical_bytes, canonical_digest
 from drkeeper.report.checks import group_checks
+from drkeeper.report.controls import controls_of_drill
 from drkeeper.report.html import prose, render_html
 from drkeeper.report.markdown import render_markdown
 from drkeeper.report.record import DrillRecord
@@ -208,3 +209,23 @@ def test_durations_read_as_people_say_them(seconds, text):
 )  # fmt: skip
 def test_sizes_have_three_digits(count, text):
     assert words.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("verb", "outcome", "shown"),
+    [
+        ("fail over", "done", "here"),
+        ("relocate", "done", "here"),
+        ("relocate", "not run", "in part"),
+        ("switch", "done", "in part"),
+    ],
+)
+def test_a_drill_is_evidence_of_a_switch_over_where_one_was_carried_out(verb, outcome, shown):
+    record = good()
+    step = record.steps[-1].model_copy(update={"verb": verb, "outcome": outcome})
+    (dora,) = [
+        each
+        for each in controls_of_drill(record.model_copy(update={"steps": (*record.steps, step)}))
+        if each.control.startswith("DORA")
+    ]
+    assert dora.shown == shown

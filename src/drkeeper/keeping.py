@@ -61,9 +61,9 @@ class Pruning:
         Raises:
             Refused: This cannot be noted; nothing was changed.
         """
-        with audit.recorded_or_refused(self.vault, self.policy, "prune") as ending:
+        forgotten = " ".join(point.point_id for point in self.plan.forgotten)  # noted before: it may be killed midway
+        with audit.recorded_or_refused(self.vault, self.policy, "prune", forgotten=forgotten) as ending:
             prune.carry_out(self.vault, self.plan, self.lease)
-            ending.detail.update(forgotten=" ".join(point.point_id for point in self.plan.forgotten))
             ending.detail["freed_bytes"] = self.plan.size_bytes
 
 

@@ -62,7 +62,7 @@ def controls_of_drill(record: DrillRecord) -> tuple[Mapped, ...]:
     tested: Shown = "here" if restored else "in part"
     told = "a restore was carried out and measured" if restored else "a restore was tried and did not end"
     kept = judged.rto.verdict == "met" and judged.rpo.verdict == "met"
-    switched = any(step.verb in {"fail_over", "failover", "relocate"} for step in record.steps)
+    switched = any(step.verb in {"fail over", "relocate"} and step.outcome == "done" for step in record.steps)
     verified = any(check.verdict == "passed" for check in record.checks)
     return (
         _mapped(
