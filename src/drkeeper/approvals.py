@@ -5,7 +5,8 @@ another plan, for one that would do something else now, or once it has expired. 
 the policy, by whoever carries the plan out.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -108,6 +109,29 @@ def insist_approved(
             hint=f"`--approve` may be given several times; {_who(asked)} can approve",
         )
     return tuple(given)
+
+
+def digest_of(approval: Approval) -> str:
+    """What a journal knows it by."""
+    return hashlib.sha256(approval.model_dump_json().encode()).hexdigest()
+
+
+def insist_unused(approved: Sequence[Approval], used: Collection[str]) -> None:
+    """Return if no restore was carried out with any of these.
+
+    Args:
+        approved: As `insist_approved` returns them.
+        used: Digests.
+
+    Raises:
+        NotApproved: One was; what has been written since is not what they agreed to lose.
+    """
+    spent = [approval.approver for approval in approved if digest_of(approval) in used]
+    if spent:
+        raise NotApproved(
+            f"the approval of {', '.join(spent)} was used already: one is of one restore; nothing was changed",
+            hint="go on with a restore that did not end by `drkeeper restore --resume`; have another one approved anew",
+        )
 
 
 def waited_seconds(approvals: Sequence[Approval]) -> float:

@@ -14,9 +14,10 @@ from drkeeper.actions import back_up
 from drkeeper.controls import listening
 from drkeeper.errors import Aborted, DrkeeperError, LeaseLost, LoadFailed, PointCorrupt, Refused
 from drkeeper.facts import Check, broken
+from drkeeper.fallback import note_corrupt
 from drkeeper.forecast import Limits
 from drkeeper.hooking import around
-from drkeeper.journal import Before, Journal
+from drkeeper.journal import Before, Journal, read_journals
 from drkeeper.lease import Lease
 from drkeeper.locks import Guard
 from drkeeper.occupancy import Occupancy
@@ -29,6 +30,7 @@ from drkeeper.recovery_beside import BesideRestoring
 from drkeeper.report.record import Phase
 from drkeeper.restore import Beside, NothingBeside, Orders, Outcome, Restorer, Unwatched, Watch, abandon
 from drkeeper.steps import FailOver, Prove, Rebuild, Release, Relocate, Step, Switch, VerifyFacts
+from drkeeper.vault.vault import Vault
 from drkeeper.wiring import guards, hooking
 
 # For a writer that holds a system's lock, beyond the time in which a dead one's ends.
@@ -73,19 +75,29 @@ class Carrying:
 
     def _ended_badly(self, prepared: Prepared, journal: Journal, error: DrkeeperError) -> None:
         changed = changed_by(journal)
-        if isinstance(error, PointCorrupt | Aborted) and not changed:
-            self.watch.say("nothing was changed; what was loaded is removed")
-            abandon(prepared.plan, prepared.systems)
-            journal.note("abandoned", error=str(error))
+        corrupt, aborted = isinstance(error, PointCorrupt), isinstance(error, Aborted)
+        if (corrupt and not replaced_by(journal)) or (aborted and not changed):
+            self._given_up(prepared, journal, error, changed)
             return
         go_on = f"go on with `drkeeper restore --resume {prepared.plan.plan_id}`, or remove what it left with "
         hint = "; ".join(filter(None, (error.hint, go_on + "`drkeeper restore --give-up`")))
-        if isinstance(error, PointCorrupt):  # to be told apart from one that leaves nothing behind
+        if isinstance(error, PointCorrupt):
+            note_corrupt(prepared.vault, prepared.point, error)
+            # To be told apart from one that leaves nothing behind.
             raise LoadFailed(f"{error}; begun before: {', '.join(changed)}", hint=hint) from error
         if isinstance(error, Aborted):
             undo = "; what was replaced is in the undo point (`drkeeper points`)" if UNDO in journal.done else ""
             raise Aborted(f"{error}; done or begun before: {', '.join(changed)}", hint=hint + undo) from error
         error.hint = hint
+
+    def _given_up(self, prepared: Prepared, journal: Journal, error: DrkeeperError, changed: Sequence[str]) -> None:
+        """Remove what was loaded. What needs nothing of the point (a fail-over) is kept, whichever one is taken."""
+        kept = f"done, or begun, and kept: {', '.join(changed)}" if changed else "nothing was changed"
+        self.watch.say(f"{kept}; what was loaded is removed")
+        abandon(prepared.plan, prepared.systems)
+        journal.note("abandoned", error=str(error))
+        if changed:
+            error.hint = "; ".join(filter(None, (kept, error.hint)))
 
     def undo_taker(self, policy: Policy) -> Callable[[Sequence[str]], None]:
         """What takes an undo point."""
@@ -136,6 +148,21 @@ def changed_by(journal: Journal) -> list[str]:
     changing = Switch | Release | FailOver | Relocate | Rebuild
     return [
         step.step_id for step in journal.plan.steps if step.step_id in journal.started and isinstance(step, changing)
+    ]
+
+
+def used_approvals(vault: Vault) -> frozenset[str]:
+    """Digests of those with which something was changed."""
+    used = (journal for journal in read_journals(vault) if changed_by(journal))
+    return frozenset(digest for journal in used for digest in journal.before.approvals)
+
+
+def replaced_by(journal: Journal) -> list[str]:
+    """The steps of a restore that began and put something of its point in the place of what was live."""
+    return [
+        step.step_id
+        for step in journal.plan.steps
+        if step.step_id in journal.started and isinstance(step, Switch | Release)
     ]
 
 

@@ -35,6 +35,7 @@ class Before(Record):
         asked_at: When a plan was asked for: nothing of drkeeper's is older.
         people_seconds: How long somebody was waited for: an answer, an approval.
         approved_by: Who approved it.
+        approvals: Digests of what they signed: each is of use once.
         begun_at: Where an earlier try with a point that was corrupt came first: when that began.
         spent_seconds: What earlier tries took.
     """
@@ -44,6 +45,7 @@ class Before(Record):
     asked_at: AwareDatetime | None = None
     people_seconds: float = 0.0
     approved_by: tuple[str, ...] = ()
+    approvals: tuple[str, ...] = ()
     begun_at: AwareDatetime | None = None
     spent_seconds: float = 0.0
 

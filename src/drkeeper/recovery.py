@@ -2,29 +2,31 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from drkeeper import audit, catalog, clock
-from drkeeper.approvals import Approval, insist_approved, waited_seconds
-from drkeeper.carrying import Carrying, after_corrupt, occupancy_of
+from drkeeper.approvals import Approval, digest_of, insist_approved, insist_unused, waited_seconds
+from drkeeper.carrying import Carrying, after_corrupt, occupancy_of, used_approvals
 from drkeeper.controls import count
 from drkeeper.errors import PointCorrupt, PointUnknown, VerificationFailed, WorldChanged
 from drkeeper.facts import broken
-from drkeeper.fallback import falling_back
+from drkeeper.fallback import falling_back, note_corrupt
 from drkeeper.hooking import RESTORE, around
 from drkeeper.journal import Before, Journal, read_journals
-from drkeeper.lease import Lease, hold
+from drkeeper.lease import Lease
 from drkeeper.log import get_logger
 from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
 from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, prepare_scenario, streams_of
 from drkeeper.progress import Progress, Silent
+from drkeeper.recovery_alone import alone
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.restore import Outcome, Unwatched, Watch, abandon
 from drkeeper.steps import RestorePlan
 from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
+from drkeeper.ways import taken
 from drkeeper.wiring import acting_policy, hooking, loss, narrow, open_systems, open_vault, policy_after, targets
 
 __all__ = [
@@ -41,8 +43,6 @@ __all__ = [
     "resume",
     "unfinished",
 ]
-
-LEASE = "restore"
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,12 @@ def restore(
     names = [target.system for target in prepared.plan.targets]
     with (
         _noted("restore", prepared) as ending,
-        _alone(prepared.policy, prepared.vault) as lease,
+        alone(prepared.policy, prepared.vault) as lease,
         around(hooking(prepared.policy), RESTORE, names, {"point": prepared.plan.point_id}),
     ):
         _insist_unchanged(prepared)
+        if approved:
+            insist_unused(approved, used_approvals(prepared.vault))
         carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched())
         tries = Tries(prepared, carrying, before)
         times = 0 if approved else _times(prepared)
@@ -119,6 +121,7 @@ class Tries:
     def _of(self, point: RecoveryPoint, fell: Mapping[str, str]) -> Prepared:
         assert self.prepared.again is not None  # noqa: S101 - or there is but one try
         fresh = self.prepared.again(point.point_id)
+        _insist_alike(self.prepared.plan, fresh.plan)
         self.carrying.watch.say(f"{list(fell.values())[-1]}; restoring point {point.point_id} instead")
         return replace(fresh, plan=fresh.plan.model_copy(update={"fell_back_from": dict(fell)}))
 
@@ -137,29 +140,28 @@ def resume(
         PointUnknown: There is none to go on with.
         Refused: Somebody has put data into a target that was empty; nothing was changed.
     """
-    vault = open_vault(policy)
-    with _alone(policy, vault) as lease, ExitStack() as stack:
-        journal = unfinished(vault, policy, plan_id)
-        heard = count(vault, journal.plan.plan_id)
-        prepared = _again(policy, vault, journal.plan)
+    with _taken_up(policy, plan_id) as (lease, journal, prepared), ExitStack() as stack:
+        heard = count(prepared.vault, journal.plan.plan_id)
         ending = stack.enter_context(_noted("restore --resume", prepared))
         occupancy = occupancy_of(prepared, journal)
         occupancy.insist_still_empty(resuming=True)
-        stack.enter_context(around(hooking(prepared.policy), RESTORE, list(prepared.systems)))
+        told = {"point": prepared.plan.point_id}
+        stack.enter_context(around(hooking(prepared.policy), RESTORE, list(prepared.systems), told))
         journal.resume()
         carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched(), heard)
         if UNDO in journal.done and (names := occupancy.to_undo()):
             get_logger().info("undo point is taken again", systems=", ".join(names), restore=journal.plan.plan_id)
-            carrying.undo_taker(policy)(names)
-        return _judged(carrying.carry_out(prepared, journal), ending)
+            carrying.undo_taker(prepared.policy)(names)
+        try:
+            return _judged(carrying.carry_out(prepared, journal), ending)
+        except PointCorrupt as error:
+            note_corrupt(prepared.vault, prepared.point, error)
+            raise
 
 
 def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
     """End a restore that did not end by itself: remove what it loaded beside the live data."""
-    vault = open_vault(policy)
-    with _alone(policy, vault):
-        journal = unfinished(vault, policy, plan_id)
-        prepared = _again(policy, vault, journal.plan)
+    with _taken_up(policy, plan_id) as (_, journal, prepared):
         with _noted("restore --give-up", prepared):
             abandon(journal.plan, prepared.systems)
             journal.note("abandoned", by=audit.actor())
@@ -226,8 +228,19 @@ def _judged(outcome: Outcome, ending: audit.Ending) -> Outcome:
     return outcome
 
 
-def _alone(policy: Policy, vault: Vault) -> AbstractContextManager[Lease]:
-    return hold(vault.first_reachable(), LEASE, ttl_seconds=policy.vault.lease.total_seconds())
+@contextmanager
+def _taken_up(policy: Policy, plan_id: str) -> Iterator[tuple[Lease, Journal, Prepared]]:
+    """A restore that did not end, under the lease, in the regions that it was begun in."""
+    plan = unfinished(open_vault(policy), policy, plan_id).plan
+    vault = vault_of(policy, plan)
+    with alone(policy, vault) as lease:
+        journal = unfinished(vault, policy, plan.plan_id)
+        yield lease, journal, _again(policy, vault, plan)
+
+
+def vault_of(policy: Policy, plan: RestorePlan) -> Vault:
+    """The regions that a plan is carried out with: those that its scenario leaves."""
+    return open_vault(policy_after(policy, *loss(policy, plan.scenario)) if plan.scenario else policy)
 
 
 def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
@@ -235,7 +248,6 @@ def _again(policy: Policy, vault: Vault, plan: RestorePlan) -> Prepared:
     if plan.scenario:
         lost, own = loss(policy, plan.scenario)
         policy, scenario = policy_after(policy, lost, own), lost.scenario
-        vault = open_vault(policy)
     point = catalog.find_point(vault, plan.point_id)
     names = [target.system for target in plan.targets]
     systems = open_systems(acting_policy(policy, vault), names) if names else {}
@@ -259,6 +271,16 @@ def _insist_unchanged(prepared: Prepared) -> None:
         raise WorldChanged("a target has changed since the plan was made; nothing was changed")
 
 
+def _insist_alike(agreed: RestorePlan, other: RestorePlan) -> None:
+    """Of another point the same is done, to the same targets: nobody has agreed to anything else."""
+    same = taken(agreed.ways) == taken(other.ways)
+    if not same or sorted(agreed.targets, key=str) != sorted(other.targets, key=str):
+        raise WorldChanged(
+            f"point {agreed.point_id} is corrupt, and with {other.point_id} the plan would do something else than "
+            "what was agreed to; what was loaded is removed"
+        )
+
+
 def _with_approvals(before: Before, approved: Sequence[Approval]) -> Before:
     """What had happened, with how long approvals were waited for; they were asked for when the plan was made."""
     if not approved:
@@ -268,5 +290,6 @@ def _with_approvals(before: Before, approved: Sequence[Approval]) -> Before:
             "asked_at": min(approval.planned_at for approval in approved),
             "people_seconds": before.people_seconds + waited_seconds(approved),
             "approved_by": tuple(sorted({approval.approver for approval in approved})),
+            "approvals": tuple(digest_of(approval) for approval in approved),
         }
     )

@@ -163,6 +163,8 @@ class Restorer:
 
     def _do_alone(self, step: Step, stop: threading.Event) -> StepRecord:
         self.admit(step)
+        if stop.is_set():  # its time was up, or the whole was given up, while it waited for its turn
+            raise Interrupted("ended before it began", hint=self._resume_hint)
         log = get_logger().bind(step=step.step_id, restore=self.plan.plan_id)
         started_at, started = clock.now(), clock.monotonic_seconds()
         self.notes.note("started", step.step_id)

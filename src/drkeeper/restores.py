@@ -1,15 +1,17 @@
 """The restores that a vault knows of: which one runs, who carries it out, what became of the others; words to one."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from drkeeper import audit, clock, controls, lease
 from drkeeper.controls import Control
-from drkeeper.errors import PointUnknown, Refused
+from drkeeper.errors import PointUnknown, Refused, VaultUnreachable
 from drkeeper.journal import Journal, read_journals
 from drkeeper.policy import Policy
-from drkeeper.recovery import LEASE
+from drkeeper.recovery import vault_of
+from drkeeper.recovery_alone import LEASE
 from drkeeper.report.record import Phase, StepRecord
 from drkeeper.restore import Word
 from drkeeper.steps import RestorePlan
@@ -85,11 +87,13 @@ def find(policy: Policy, vault: Vault, plan_id: str = "") -> Standing:
 
 def carried_out_by(vault: Vault) -> str:
     """Who holds the lease of restores; "": nobody."""
-    latest = lease.latest(vault.first_reachable(), LEASE)
-    until = latest.held_until()
-    if until is None or until <= clock.now():
-        return ""
-    return latest.record.holder if latest.record is not None else "somebody"
+    for store in vault.regions.available().values():
+        with suppress(VaultUnreachable):
+            latest = lease.latest(store, LEASE)
+            until = latest.held_until()
+            if until is not None and until > clock.now():
+                return latest.record.holder if latest.record is not None else "somebody"
+    return ""
 
 
 def say(policy: Policy, word: Word, plan_id: str = "", *, why: str = "") -> tuple[Control, Standing]:
@@ -108,6 +112,7 @@ def say(policy: Policy, word: Word, plan_id: str = "", *, why: str = "") -> tupl
             hint=hint if standing.state == "unfinished" else "",
         )
     with audit.recorded(vault, policy.name, f"recovery {word}", plan=plan_id, why=why):
+        vault = vault_of(policy, standing.plan)  # who carries it out listens nowhere else
         return controls.give(vault, plan_id, word, by=audit.actor(), why=why), standing
 
 

@@ -44,7 +44,7 @@ class Drive:
 
         Raises:
             Interrupted: `stop` was set.
-            Aborted: Somebody said so; what changes live data was let to its end, all else was broken off.
+            Aborted: Somebody said so; what had begun to change live data was let to its end, all else was broken off.
             PointCorrupt: The point's bytes are damaged, and nothing was switched.
             DrkeeperError: Steps failed; those that do not wait for them are done.
         """
@@ -54,8 +54,8 @@ class Drive:
                 for step in () if self._paused else self.board.begin():
                     self.lanes.begin(step, self.work)
                 self._look()
-        except Aborted:
-            self._drain(spare=_changes)
+        except (Aborted, PointCorrupt):
+            self._drain(spare=self._changing)
             raise
         except Interrupted:
             end_children()  # a restore tool may have minutes to go; its step is done again by --resume
@@ -121,14 +121,14 @@ class Drive:
                 with suppress(DrkeeperError):
                     self._settle(step, result)
 
+    def _changing(self, step: Step) -> bool:
+        """Whether a step changes what is live by now, so that it is better let to its end than broken off."""
+        changes = isinstance(step, Switch | Release | FailOver | Relocate | Rebuild)
+        return changes and step.step_id in self.notes.started
+
     def _switched(self) -> bool:
         """Whether anything live may be another than before."""
         return any(step.step_id in self.notes.started for step in self.steps if isinstance(step, Switch))
-
-
-def _changes(step: Step) -> bool:
-    """Whether a step changes what is live, so that it is better ended than broken off."""
-    return isinstance(step, Switch | Release | FailOver | Relocate | Rebuild)
 
 
 def _by(order: Order) -> str:
