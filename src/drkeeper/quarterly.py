@@ -53,7 +53,9 @@ def report(policy: Policy, quarter: Quarter, now: datetime, *, keep: bool = Fals
 def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sources:
     unread: list[str] = []
     end = min(now, quarter.ends_at)
-    points = tuple(point for point in _points(vault, quarter, unread) if point.policy == policy.name)
+    seen = _points(policy.name, vault, quarter, unread)
+    points = tuple(point for point in seen if point.policy == policy.name)
+    others = _of_others(policy.name, vault, seen)
     schedule = policy.schedules.backup or ""
     encryption = policy.vault.encryption
     drills, signed = _drills(policy, vault, unread), _signed(policy, vault, unread)
@@ -81,9 +83,9 @@ def _read(policy: Policy, vault: Vault, quarter: Quarter, now: datetime) -> Sour
         retest_within=policy.drills.retest_within,
         runs=_runs(links),
         points=points,
-        holders=catalog.holders(vault),
-        pinned=frozenset(catalog.pins(vault)),
-        proofs=_proofs(vault, quarter.began_at, end, unread),
+        holders={key: held for key, held in catalog.holders(vault).items() if key not in others},
+        pinned=frozenset(catalog.pins(vault)) - others,
+        proofs=tuple(each for each in _proofs(vault, quarter.began_at, end, unread) if each.point_id not in others),
         newest_level=_newest_level(vault, points, end),
         drills=drills,
         signed=signed,
@@ -139,7 +141,7 @@ def _runs(links: Sequence[audit.Link]) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: run.began_at))
 
 
-def _points(vault: Vault, quarter: Quarter, unread: list[str]) -> list[RecoveryPoint]:
+def _points(policy: str, vault: Vault, quarter: Quarter, unread: list[str]) -> list[RecoveryPoint]:
     """From the newest complete one before the quarter, or a month before it, to a month after it; and the oldest.
 
     Of the others it is enough to know that they are there.
@@ -149,10 +151,22 @@ def _points(vault: Vault, quarter: Quarter, unread: list[str]) -> list[RecoveryP
     read = partial(_all, read=lambda key: vault.read_record(key, RecoveryPoint), unread=unread)
     found = read([key for key in keys if first <= key <= last])
     for key in reversed([key for key in keys if key < first]):
-        if any(point.purpose == "backup" and not point.partial for point in found):
+        if any(_covers(point, policy) and point.created_at < quarter.began_at for point in found):
             break
         found = [*read([key]), *found]
     return [*(read(keys[:1]) if keys and keys[0] < first else []), *found]
+
+
+def _covers(point: RecoveryPoint, policy: str) -> bool:
+    return point.policy == policy and point.purpose == "backup" and not point.partial
+
+
+def _of_others(policy: str, vault: Vault, seen: Sequence[RecoveryPoint]) -> frozenset[str]:
+    """Ids of other policies' points. Where there are some, all records have to be read: their names do not tell."""
+    if all(point.policy == policy for point in seen):
+        return frozenset()
+    listed = catalog.newest_first(vault)
+    return frozenset(point.point_id for point in listed if point.policy != policy)
 
 
 def _proofs(vault: Vault, began_at: datetime, end: datetime, unread: list[str]) -> tuple[ProofSeen, ...]:

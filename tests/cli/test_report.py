@@ -85,6 +85,20 @@ def test_a_record_that_is_kept_is_named_by_the_next_quarters(cli):
     assert cli.json("audit", "list")[-1]["command"] == "report"
 
 
+def test_what_another_policy_keeps_in_the_same_vault_is_not_counted(cli):
+    own = cli.json("backup")["point_id"]
+    mine = cli.policy_file.read_text()
+    cli.policy_file.write_text(mine.replace("name: files", "name: others"))
+    other = cli.json("backup")["point_id"]
+    cli.run("points", "pin", other, "--reason", "theirs")
+    cli.run("verify", other)
+    cli.policy_file.write_text(mine)
+    record = json.loads(cli.run("report", "-o", "json").out)
+    assert (record["points"]["kept"], record["points"]["pinned"], record["points"]["newest_id"]) == (1, 0, own)
+    assert record["points"]["copies"] == {"here": 1, "there": 1}
+    assert sum(line["passed"] for line in record["proofs"]) == 0
+
+
 def test_a_link_that_was_cut_out_of_the_audit_log_is_in_the_report(cli):
     for _ in range(2):
         cli.run("backup")
