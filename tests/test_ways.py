@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drkeeper import scenario_plan
+from drkeeper.candidates import Candidate
 from drkeeper.course import Course
 from drkeeper.errors import UsageInvalid
 from drkeeper.forecast import Limits
@@ -195,6 +198,32 @@ def test_without_a_point_a_store_is_rebuilt_and_a_bucket_fails_over_and_the_rest
         "db": "restore elsewhere: there is none",
         "registry": "restore elsewhere: there is none",
     }
+
+
+def test_where_nothing_needs_a_point_and_there_is_none_the_refusal_says_what_brings_it_back_without() -> None:
+    lost, none = loss("everything-lost", "artifacts", "store"), "the regions that are left hold no recovery point"
+    given = Seen(
+        loss=lost,
+        now=NOW,
+        point=None,
+        no_point=none,
+        replicas={"artifacts": REPLICATED},
+        stores={"store": STORE},
+    )
+    outlook: Any = SimpleNamespace(
+        loss=lost,
+        seen=given,
+        candidate=Candidate(None, none),
+        systems={name: SimpleNamespace(kind=KINDS[name]) for name in lost.systems},
+        reasons=[],
+        remedies=[],
+        sealed="",
+    )
+    scenario_plan._decide(outlook, scenario_plan.Asking("everything-lost"))
+    [reason] = outlook.reasons
+    assert reason.startswith(none)
+    assert "artifacts (fail over), store (rebuild)" in reason
+    assert outlook.remedies == ["`drkeeper failover run --system artifacts`", "`drkeeper rebuild run features`"]
 
 
 def test_what_keeps_the_promise_comes_before_what_loses_less() -> None:

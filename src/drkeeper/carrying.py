@@ -106,7 +106,11 @@ class Carrying:
             point = back_up(policy, names=names, purpose="undo", progress=self.progress, stop=self.stop).point
             if point.partial:
                 lost = ", ".join(f"{one.name}: {one.error}" for one in point.systems if one.status != "complete")
-                raise Refused(f"no undo point could be taken ({lost}); nothing was overwritten")
+                raise Refused(
+                    f"no undo point could be taken ({lost}); nothing was overwritten",
+                    hint="of what cannot be read any more keep a copy by other means, empty the target by hand, and "
+                    "plan anew: an empty one needs no undo point",
+                )
 
         return take_undo
 

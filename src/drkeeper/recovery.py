@@ -159,13 +159,13 @@ def resume(
             raise
 
 
-def give_up(policy: Policy, plan_id: str = "") -> RestorePlan:
-    """End a restore that did not end by itself: remove what it loaded beside the live data."""
+def give_up(policy: Policy, plan_id: str = "") -> Journal:
+    """End a restore that did not end by itself: remove what it loaded beside the live data. What it switched stays."""
     with _taken_up(policy, plan_id) as (_, journal, prepared):
         with _noted("restore --give-up", prepared):
             abandon(journal.plan, prepared.systems)
             journal.note("abandoned", by=audit.actor())
-        return journal.plan
+        return journal
 
 
 def release(policy: Policy, names: Iterable[str] = ()) -> tuple[str, ...]:

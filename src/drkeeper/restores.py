@@ -66,7 +66,7 @@ def restores(policy: Policy, vault: Vault) -> list[Standing]:
 
 
 def find(policy: Policy, vault: Vault, plan_id: str = "") -> Standing:
-    """The restore of an id, or of an unambiguous beginning of one; the newest where none is named.
+    """The restore of an id, or of an unambiguous beginning of one; where none is named, the one at work, or the newest.
 
     Raises:
         PointUnknown: None, or more than one, answers to it.
@@ -75,7 +75,8 @@ def find(policy: Policy, vault: Vault, plan_id: str = "") -> Standing:
         known = restores(policy, vault)
         if not known:
             raise PointUnknown("nothing was restored yet", hint="begin with `drkeeper restore`")
-        return known[-1]
+        at_work = [each for each in known if each.holder]
+        return (at_work or known)[-1]
     ids = sorted({key.split("/")[1] for key in vault.record_keys(JOURNALS)})
     matching = [each for each in ids if each.startswith(plan_id.lower())]
     if len(matching) != 1:

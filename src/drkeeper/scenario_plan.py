@@ -185,6 +185,8 @@ def _decide(outlook: Outlook, asking: Asking) -> None:
     outlook.ways = choose(outlook.seen, kinds)
     _against(outlook, asking, kinds)
     if outlook.candidate.point is None:
+        if not outlook.reasons:
+            _without_point(outlook)
         return
     restored = {name for name, way in taken(outlook.ways).items() if way in RESTORING}
     overwrite = asking.choice.overwrite or outlook.loss.scenario.overwrites
@@ -225,6 +227,19 @@ def _against(outlook: Outlook, asking: Asking, kinds: dict[str, str]) -> None:
         outlook.remedies.extend(outlook.targets[name].remedies)
     if outlook.sealed:
         outlook.remedies.append(_remedy_for_key(outlook.loss))
+
+
+def _without_point(outlook: Outlook) -> None:
+    """Everything would come back, but a plan is of a recovery point: say what does it without one."""
+    back = taken(outlook.ways)
+    outlook.reasons.append(
+        f"{outlook.candidate.why}, and a plan is of one; needed it is not: "
+        + ", ".join(f"{name} ({way})" for name, way in back.items())
+    )
+    commands = {"fail over": "drkeeper failover run --system {}", "rebuild": "drkeeper rebuild run {}"}
+    for name, way in back.items():
+        subject = outlook.seen.stores[name].application if way == "rebuild" else name
+        outlook.remedies.append(f"`{commands[way].format(subject)}`")
 
 
 def _remedy_for_key(lost: Loss) -> str:

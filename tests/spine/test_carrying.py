@@ -252,7 +252,8 @@ def test_where_a_switch_was_made_a_corrupt_point_is_a_failure_to_be_looked_at(pl
     with pytest.raises(LoadFailed, match="a frame is gone; begun before: switch:online-store"):
         recovery.restore(prepared)
     assert not newest(platform).over
-    recovery.give_up(platform.policy())
+    said = platform.run("restore", "--give-up", "--yes").stdout
+    assert "what it loaded is removed; done or begun before, and as that left it: switch:online-store" in said
 
 
 def test_where_the_policy_asks_for_it_a_second_person_approves_the_very_plan(platform, tmp_path):

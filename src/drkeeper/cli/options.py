@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from drkeeper.progress import Progress
 
 T = TypeVar("T")
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
@@ -82,17 +83,24 @@ def parse_moment(text: str) -> datetime:
     """`2026-11-23T02:15Z`, `2026-11-23 02:15` (UTC where nothing else is said), or how long ago: `90m`.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or it is yet to come: then a time of another zone was taken for UTC.
     """
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(text.strip())
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     from drkeeper import clock
 
     try:
-        return clock.now() - timedelta(seconds=_seconds(text))
-    except ValueError as error:
+        moment = _moment(text, clock.now())
+    except (ValueError, OverflowError) as error:
         raise ValueError("expected a moment such as 2026-11-23T02:15Z, or how long ago, such as 90m") from error
+    if moment > clock.now() + CLOCKS_DIFFER:
+        raise ValueError("expected a moment that has been; without a zone it is in UTC (+01:00 says another)")
+    return moment
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text.strip())
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return now - timedelta(seconds=_seconds(text))
 
 
 DURATION = Parsed("duration", _seconds)

@@ -233,12 +233,16 @@ def _ask(settings: Settings, prepared: "Prepared", *, yes: bool) -> float:
 
 def _give_up(settings: Settings, plan_id: str, *, yes: bool) -> None:
     from drkeeper import recovery
+    from drkeeper.carrying import changed_by
     from drkeeper.cli.prompt import confirm
 
     settings.start_logging()
     confirm("Remove what the unfinished restore loaded beside the live data?", yes=yes)
-    plan = recovery.give_up(settings.load_policy(), plan_id)
-    click.echo(f"restore {plan.plan_id} of {plan.point_id} is given up; nothing of it is left")
+    journal = recovery.give_up(settings.load_policy(), plan_id)
+    changed = ", ".join(changed_by(journal))
+    left = f"what it loaded is removed; done or begun before, and as that left it: {changed}" if changed else ""
+    plan = journal.plan
+    click.echo(f"restore {plan.plan_id} of {plan.point_id} is given up; {left or 'nothing of it is left'}")
 
 
 def _show(outcome: "Outcome", following: list[str], output: Output) -> None:
