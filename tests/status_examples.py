@@ -132,7 +132,7 @@ def at_work(**more):
         "readable": True,
         "points": [SlimPoint.of(each) for each in points],
         "newest": points[-1],
-        "newest_whole": points[-1],
+        "whole": dict.fromkeys(REGIONS, points[-1]),
         "proofs": {
             points[-1].point_id: [proof(points[-1], "stored", timedelta(minutes=2))],
             points[-4].point_id: [proof(points[-4], "intact", timedelta(minutes=20))],
@@ -172,7 +172,7 @@ def in_trouble():
         ],
         points=[SlimPoint.of(each) for each in (*points, newest)],
         newest=newest,
-        newest_whole=points[-1],
+        whole={REGIONS[0]: points[-1]},
         proofs={points[2].point_id: [proof(points[2], "intact", timedelta(hours=1))]},
         drills=[*base.drills[:1], failed, *base.drills[2:]],
         backups=BackupRuns(NOW - timedelta(days=60), runs, cut=True),

@@ -38,6 +38,7 @@ from drkeeper.observation import Observer, needed_proofs
 from drkeeper.outlook import outlooks
 from drkeeper.pushing import PushFailed, push
 from drkeeper.recovery_point import StreamRecord, StreamRef, SystemRecord
+from drkeeper.replicate import replicate
 from drkeeper.replication.proof_records import keep_proof
 from drkeeper.replication.records import keep_record
 from drkeeper.report.record import Objectives
@@ -82,6 +83,7 @@ def region(name, *points, up=True):
 
 
 def known(points=(), *, regions=None, **more):
+    whole = [each for each in backups_of(points)[::-1] if not each.partial]
     fields = {
         "policy": "production",
         "systems": SYSTEMS,
@@ -90,7 +92,7 @@ def known(points=(), *, regions=None, **more):
         "readable": True,
         "points": list(points),
         "newest": backups_of(points)[-1] if backups_of(points) else None,
-        "newest_whole": next((each for each in backups_of(points)[::-1] if not each.partial), None),
+        "whole": {"near": whole[0], "far": whole[0]} if whole else {},
         "drills": [],
         "leases": [LeaseState("write", held=False)],
         "unreadable": {"point": 0, "proof": 0, "drill": 0},
@@ -512,6 +514,17 @@ def test_a_vault_is_read_and_read_again_only_where_it_is_new(vault, regions):
     near.read.clear()
     assert looked(watch).get("points", purpose="backup", state="complete") == 2
     assert len({key for key in near.read if key.startswith("points/")}) == 1
+
+
+def test_of_each_region_the_newest_point_that_a_restore_would_take_is_known(vault, regions):
+    both = write_point(vault, {"dump": b"x"})
+    replicate(vault, [both], HeldLease())
+    newer = write_point(vault, {"dump": b"y"}, point_id="b00000000000", created_at=NOW)
+    watch = observer(regions)
+    whole = {region: each.point_id for region, each in watch.observe(NOW).whole.items()}
+    assert whole == {"near": newer.point_id, "far": both.point_id}
+    catalog.record_proof(vault, proof(newer.point_id, "intact", NOW, "failed"))
+    assert {each.point_id for each in watch.observe(NOW).whole.values()} == {both.point_id}
 
 
 def test_what_was_forgotten_is_not_told_any_more(vault, regions):

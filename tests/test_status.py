@@ -102,6 +102,18 @@ def test_a_plan_of_each_scenario_is_made_from_the_catalog_alone():
     assert {way.system for way in corrupted.ways} == {"tracking-db"}
 
 
+def test_a_region_that_lacks_the_newest_point_gives_back_the_one_before_it():
+    known = at_work()
+    older = status_examples.point(10, NOW - timedelta(minutes=23))
+    behind = replace(known, whole={**known.whole, "eu-north": older})
+    line, whole = (
+        next(each for each in status_of(one).scenarios if each.name == "region-lost") for one in (behind, known)
+    )
+    assert (line.stuck, line.why_not) == ((), "")
+    assert line.loss_seconds - whole.loss_seconds == pytest.approx(900)
+    assert status_of(replace(known, whole={"eu-central": older})).scenarios[0].stuck
+
+
 def test_without_the_key_nothing_of_the_vault_is_counted_on():
     known = at_work()
     sealed = tuple(replace(each, sealed=True) for each in known.expected.scenarios)

@@ -196,7 +196,8 @@ class Known:
         readable: Whether the catalog could be read; if not, `why`, and what follows is empty.
         points: Of this policy, oldest first.
         newest: The record of the newest backup among them; None where there is none.
-        newest_whole: That of the newest in which no system failed, and no verification found anything wrong.
+        whole: Region -> that of the newest one there in which no system failed, and no verification found anything
+            wrong.
         proofs: By point, oldest first; those that `catalog.standing` needs.
         drills: Of this policy, oldest first; the newest ones.
         drill_count: Of all.
@@ -213,7 +214,7 @@ class Known:
     why: str = ""
     points: Sequence[PointSeen] = ()
     newest: RecoveryPoint | None = None
-    newest_whole: RecoveryPoint | None = None
+    whole: Mapping[str, RecoveryPoint] = field(default_factory=dict)
     proofs: Mapping[str, Sequence[Proof]] = field(default_factory=dict)
     drills: Sequence[DrillRecord] = ()
     drill_count: int = 0

@@ -103,7 +103,7 @@ class Observer:
         proofs = self._proofs_of(vault, points, proof_keys)
         drill_keys = vault.record_keys(DRILLS)
         drills = self._newest_drills(vault, drill_keys)
-        newest, newest_whole = self._newest(vault, points, proofs, point_keys)
+        newest, whole = self._newest(vault, states, points, proofs, point_keys)
         primary = self._regions[states[0].name] if states[0].up else None
         for forget, keys in (
             (self._points.forget_all_but, point_keys),
@@ -115,7 +115,7 @@ class Observer:
             self._known(states),
             points=points,
             newest=newest,
-            newest_whole=newest_whole,
+            whole=whole,
             proofs=proofs,
             drills=drills,
             drill_count=len(drill_keys),
@@ -132,20 +132,24 @@ class Observer:
     def _newest(
         self,
         vault: Vault,
+        states: Sequence[RegionState],
         points: Sequence[SlimPoint],
         proofs: Mapping[str, Sequence[Proof]],
         keys: Sequence[str],
-    ) -> tuple[RecoveryPoint | None, RecoveryPoint | None]:
-        """The whole record of the newest backup, and of the newest that a restore would take."""
-        backups = backups_of(points)
-        sound = (
-            each for each in reversed(backups) if not each.partial and standing(proofs[each.point_id]).failed is None
-        )
-        wanted = [*(each.point_id for each in backups[-1:]), *(each.point_id for each in [next(sound, None)] if each)]
+    ) -> tuple[RecoveryPoint | None, dict[str, RecoveryPoint]]:
+        """The whole record of the newest backup, and of the newest in each region that a restore would take."""
+        backups = backups_of(points)[::-1]
+        wanted = {"": backups[0].point_id} if backups else {}
+        for state in states:
+            here = (each for each in backups if each.point_id in state.point_ids and not each.partial)
+            sound = next((each for each in here if standing(proofs[each.point_id]).failed is None), None)
+            if sound is not None:
+                wanted[state.name] = sound.point_id
         by_id = {point_id_of(key): key for key in keys}
-        self._whole.forget_all_but(by_id[point_id] for point_id in wanted)
-        found = [self._whole.one(vault, by_id[point_id]) for point_id in wanted]
-        return (found[0] if found else None), (found[1] if len(found) > 1 else None)
+        self._whole.forget_all_but(by_id[point_id] for point_id in wanted.values())
+        read = {place: self._whole.one(vault, by_id[point_id]) for place, point_id in wanted.items()}
+        found = {place: record for place, record in read.items() if record is not None}
+        return found.pop("", None), found
 
     def _proofs_of(
         self, vault: Vault, points: Sequence[SlimPoint], keys: Iterable[str]

@@ -70,8 +70,8 @@ def outlooks(known: Known, now: datetime) -> list[Outlook]:
 
 def _outlook(known: Known, expected: ScenarioExpected, now: datetime, history: Sequence[Run]) -> Outlook:
     loss = expected.loss
-    left = {point_id for region in known.regions if region.name not in loss.regions for point_id in region.point_ids}
-    point = known.newest_whole if known.newest_whole and known.newest_whole.point_id in left else None
+    left = [point for region, point in known.whole.items() if region not in loss.regions]
+    point = max(left, key=lambda each: each.created_at, default=None)
     readable = None if expected.sealed else point
     promise = WaysPromise(expected.objectives.rto_seconds, expected.objectives.rpo_seconds)
     seen = Seen(
