@@ -5,7 +5,6 @@ servers that it started itself, in a folder of its own, and that it removes, wit
 """
 
 import secrets
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from drkeeper import clock
 from drkeeper.applications import Restored
-from drkeeper.drill_places import Places, here, remove
+from drkeeper.drill_places import Places, folder_of, here, make_folder, remove
 from drkeeper.drill_record import build_record
 from drkeeper.drill_request import DrillRequest, Measured
 from drkeeper.errors import DrkeeperError, Interrupted, LoadFailed, PointCorrupt
@@ -76,7 +75,7 @@ class _Drill:
         return build_record(
             self.request,
             measured,
-            drill_id=secrets.token_hex(4),
+            drill_id=self.request.drill_id,
             started_at=self._started_at,
             ended_at=clock.now(),
             environment=here(),
@@ -188,7 +187,8 @@ def sandbox(request: DrillRequest, measured: Measured) -> Iterator[Opened]:
     Raises:
         DrkeeperError: One of them did not start; `measured` says which, and nothing is left.
     """
-    folder = _make_folder(request.folder)
+    folder = folder_of(request.folder, request.drill_id)
+    make_folder(folder)
     places = Places(folder=folder, carried=request.carried, fallbacks=request.fallbacks)
     try:
         complete = [record for record in request.systems if record.status != "failed"]
@@ -196,7 +196,7 @@ def sandbox(request: DrillRequest, measured: Measured) -> Iterator[Opened]:
             started = [pool.submit(_provision, record.name, record.kind, places, request) for record in complete]
         measured.provision.update({step.system: step for step in (future.result() for future in started)})
         measured.places.update(places.words)
-        measured.asked_only.update(name for name in places.words if request.fallbacks[name].clear is None)
+        measured.asked_only.update(name for name in places.words if not request.fallbacks[name].scratch)
         broken = [f"{step.system}: {step.error}" for step in measured.provision.values() if step.error]
         if broken:
             raise LoadFailed(f"the sandbox did not start: {'; '.join(broken)}")
@@ -205,17 +205,6 @@ def sandbox(request: DrillRequest, measured: Measured) -> Iterator[Opened]:
     finally:
         measured.clean_up.extend(places.clear_borrowed())
         measured.clean_up.extend(remove(places.servers, folder))
-
-
-def _make_folder(parent: Path | None) -> Path:
-    try:
-        if parent is not None:
-            parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="drkeeper-drill-", dir=parent))
-        folder.chmod(0o711)  # servers that run as another user find their own folders in it
-    except OSError as error:
-        raise LoadFailed(f"no folder for the sandbox could be made: {error.strerror}: {error.filename}") from error
-    return folder
 
 
 def _provision(name: str, kind: str, places: Places, request: DrillRequest) -> StepRecord:
@@ -270,7 +259,7 @@ def prove(
         record=witness_of(vault, point, name),
         elsewhere=elsewhere(point, endpoints),
     )
-    return statements(request.applications[name], restored)
+    return statements(request.application(name), restored)
 
 
 def _no_undo(systems: Sequence[str]) -> None:

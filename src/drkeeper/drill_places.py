@@ -7,18 +7,27 @@ policy names serves, and without one the live API server is asked what it would 
 import os
 import platform
 import shutil
+import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import cast
 
-from drkeeper.errors import DrkeeperError, Interrupted, ToolMissing
+from pydantic import JsonValue
+
+from drkeeper import clock
+from drkeeper.errors import DrkeeperError, Interrupted, LoadFailed, Refused, ToolMissing
 from drkeeper.facts import Check, Facts
 from drkeeper.recovery_point import SystemRecord
 from drkeeper.sandbox import SandboxServer, start_sandbox
-from drkeeper.systems import Streams, System, load_kind
+from drkeeper.systems import Clearing, Streams, System, load_kind
+
+REMAINS_SECONDS = 15.0  # three times what the watchdogs give a server
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,16 +35,45 @@ class Fallback:
     """A place for one system where no sandbox of its kind can be started.
 
     Attributes:
-        open: Opens the place; called only when it is needed.
+        name: Of the system.
+        options: Of its kind, secrets in the clear.
         words: What it is, for the report.
-        admit: Raises `Refused` where the place must not be used now. Called before anything is restored into it.
-        clear: Removes everything from it again; None where nothing is created in it.
+        scratch: It is restored into, and emptied again; else the server is only asked what it would do.
     """
 
-    open: Callable[[], System]
+    name: str
+    kind: str
+    options: Mapping[str, JsonValue]
     words: str
-    admit: Callable[[], None] = lambda: None
-    clear: Callable[[], None] | None = None
+    scratch: bool = False
+
+    def open(self) -> System:
+        """The system; connects to nothing."""
+        kind = load_kind(self.kind)
+        return kind.open_system(self.name, kind.options.model_validate(self.options))
+
+    def admit(self) -> None:
+        """Called before anything is restored into it.
+
+        Raises:
+            Refused: The place must not be used now.
+        """
+        if not self.scratch:
+            return
+        system = self.open()
+        if isinstance(system, Clearing):
+            system.insist_clearable()
+        if not system.is_empty():
+            raise Refused(
+                f"{self.name}: the scratch cluster is not empty, so the drill did not restore into it",
+                hint="empty it, or name another one under sandbox.cluster",
+            )
+
+    def clear(self) -> None:
+        """Remove everything from it again."""
+        system = self.open()
+        if isinstance(system, Clearing):
+            system.clear()
 
 
 class AskedOnly:
@@ -128,7 +166,7 @@ class Places:
         """The system that is restored into."""
         if name not in self.servers:
             fallback = self.fallbacks[name]
-            return cast("System", AskedOnly(fallback.open())) if fallback.clear is None else fallback.open()
+            return fallback.open() if fallback.scratch else cast("System", AskedOnly(fallback.open()))
         model = load_kind(kind).options
         options: dict[str, object] = {**self.carried.get(name, {}), **self.servers[name].options}
         if "scratch" in model.model_fields:
@@ -139,18 +177,14 @@ class Places:
 
     def clear_borrowed(self) -> list[Check]:
         """Empty the places that were borrowed, with proof."""
-        checks = []
-        for name in sorted(self.words):
-            fallback = self.fallbacks[name]
-            if fallback.clear is not None:
-                checks.append(_cleared(name, fallback, fallback.clear))
-        return checks
+        borrowed = [self.fallbacks[name] for name in sorted(self.words)]
+        return [_cleared(fallback) for fallback in borrowed if fallback.scratch]
 
 
-def _cleared(name: str, fallback: Fallback, clear: Callable[[], None]) -> Check:
-    subject = f"{name}.scratch"
+def _cleared(fallback: Fallback) -> Check:
+    subject = f"{fallback.name}.scratch"
     try:
-        clear()
+        fallback.clear()
         empty = fallback.open().is_empty()
     except DrkeeperError as error:
         return Check(subject=subject, verdict="failed", detail=str(error), remedy=error.hint or "empty it by hand")
@@ -173,6 +207,60 @@ def remove(servers: Mapping[str, SandboxServer], folder: Path) -> Iterator[Check
         yield _proof(f"{name}.folder", gone=not server.folder.exists(), what="the server's data folder")
     shutil.rmtree(folder, ignore_errors=True)
     yield _proof("sandbox.folder", gone=not folder.exists(), what="the sandbox folder")
+
+
+def folder_of(parent: Path | None, drill_id: str) -> Path:
+    """Where a drill's servers have their data; whoever knows the drill finds what it left."""
+    return (parent or Path(tempfile.gettempdir())) / f"drkeeper-drill-{drill_id}"
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, for one drill alone.
+
+    Raises:
+        LoadFailed: It cannot be made, or is there already.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        folder.chmod(0o711)  # servers that run as another user find their own folders in it
+    except OSError as error:
+        raise LoadFailed(f"no folder for the sandbox could be made: {error.strerror}: {error.filename}") from error
+
+
+def remains(folder: Path, fallbacks: Mapping[str, Fallback]) -> list[Check]:
+    """See to it that nothing is left of a drill whose process is dead; what is proven of that.
+
+    Its servers end by themselves (`sandbox/_watchdog.py`); what has not after a while is killed.
+    """
+    give_up_at = clock.monotonic_seconds() + REMAINS_SECONDS
+    while living_in(folder) and clock.monotonic_seconds() < give_up_at:
+        clock.sleep(POLL_SECONDS)
+    for process_id in living_in(folder):
+        with suppress(ProcessLookupError):
+            os.kill(process_id, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+    unsure = "the drill may have restored into it, and nobody emptied it"
+    return [
+        _proof("sandbox.processes", gone=not living_in(folder), what="every process of the sandbox"),
+        _proof("sandbox.folder", gone=not folder.exists(), what="the sandbox folder"),
+        *(
+            Check(subject=f"{name}.scratch", verdict="not checked", detail=unsure, remedy="empty it by hand")
+            for name, fallback in sorted(fallbacks.items())
+            if fallback.scratch
+        ),
+    ]
+
+
+def living_in(folder: Path) -> list[int]:
+    """Processes that work in the folder, or were told of it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            told = f"{folder}/".encode() in (entry / "cmdline").read_bytes()
+            if told or (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+    return found
 
 
 def here() -> str:

@@ -1,12 +1,15 @@
 """What a drill is asked to do, and what it has found so far: the data between `drill` and its record."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from drkeeper.applications import Application
+from pydantic import JsonValue
+
+from drkeeper.applications import Application, load_kind
 from drkeeper.drill_places import Fallback
 from drkeeper.facts import Check
 from drkeeper.forecast import Limits, Run
@@ -51,10 +54,19 @@ class Exercise:
 
 
 @dataclass(frozen=True)
+class Described:
+    """An application as plain data; secrets of its options are in the clear."""
+
+    kind: str
+    options: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True)
 class DrillRequest:
-    """What is drilled, and against which promises.
+    """What is drilled, and against which promises: plain data, which goes to the drill's process as it is.
 
     Attributes:
+        drill_id: Of the record, and in the name of the sandbox's folder.
         folder: Where the sandbox's folder is made; None: the system's temporary folder.
         carried: Options of the policy that say how to restore, not where to, by system.
         fallbacks: Where a system is restored to when no sandbox of its kind can be started here.
@@ -69,11 +81,12 @@ class DrillRequest:
 
     point: RecoveryPoint
     objectives: Objectives
+    drill_id: str = field(default_factory=lambda: secrets.token_hex(4))
     trigger: Literal["manual", "schedule"] = "manual"
     folder: Path | None = None
-    carried: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    carried: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
-    applications: Mapping[str, Application] = field(default_factory=dict)
+    applications: Mapping[str, Described] = field(default_factory=dict)
     meanings: Sequence[Meaning] = ()
     regions: tuple[str, ...] = ()
     history: Sequence[Run] = ()
@@ -89,6 +102,28 @@ class DrillRequest:
         """What of the point is restored, or should have been."""
         gone = self.exercise.gone
         return tuple(record for record in self.point.systems if not gone or record.name in gone)
+
+    def application(self, name: str) -> Application:
+        """One of those that are asked; connects to nothing."""
+        known = {
+            each: load_kind(told.kind).options.model_validate(told.options) for each, told in self.applications.items()
+        }
+        own, kind = known[name], load_kind(self.applications[name].kind)
+        return kind.open_application(name, own, {other: known[other] for other in own.companions})
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that the process of a drill is told.
+
+    Attributes:
+        regions: Options of the vault's stores, the primary first, secrets in the clear.
+        identity: That opens the vault; "": it is not encrypted.
+    """
+
+    request: DrillRequest
+    regions: Mapping[str, Mapping[str, JsonValue]]
+    identity: str = ""
 
 
 @dataclass

@@ -1,17 +1,21 @@
 """From the policy to what a drill is given: how to restore, and nothing of where production is."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel, JsonValue, SecretStr
+from pydantic_core import to_jsonable_python
+
 from drkeeper.drill_places import Fallback
-from drkeeper.drill_request import DrillRequest, Exercise
-from drkeeper.errors import Refused, UsageInvalid
+from drkeeper.drill_request import Described, DrillRequest, Exercise, Order
+from drkeeper.errors import UsageInvalid
 from drkeeper.forecast import Limits
 from drkeeper.policy import Policy, ScratchCluster
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.report.record import Objectives
+from drkeeper.sandbox import startable
 from drkeeper.scenarios import Loss, fitting
-from drkeeper.systems import Clearing, System, load_kind
-from drkeeper.wiring import loss, meanings, open_applications
+from drkeeper.wiring import loss, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +24,14 @@ if TYPE_CHECKING:
     from drkeeper.forecast import Run
 
 KEY_LOST = "key-lost"
+# Beginnings of names: where programs and their libraries are, how they speak to people and to the network.
+KEPT = (
+    *("PATH", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KUBEBUILDER_ASSETS", "COVERAGE_"),
+    *("HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_", "TZ", "TERM", "NO_COLOR", "XDG_"),
+    *("SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+CLOUDS = {"s3://": "AWS_", "gs://": "GOOGLE_", "az://": "AZURE_"}
+CLUSTERS = ("KUBECONFIG", "KUBERNETES_SERVICE_")
 
 
 def drill_request(
@@ -54,7 +66,11 @@ def drill_request(
         history=past,
         carried={name: options for name, options in carried_options(policy).items() if name in gone},
         fallbacks={name: fallback for name, fallback in drill_fallbacks(policy).items() if name in gone},
-        applications=open_applications(policy),
+        applications={
+            name: Described(each.kind, _described(each.options))
+            for name, each in policy.applications.items()
+            if each.options is not None
+        },
         meanings=meanings(policy),
         exercise=exercise,
         recipients=tuple(encryption.recipients) if encryption else (),
@@ -107,57 +123,81 @@ def _fits(policy: Policy, name: str) -> bool:
     return not lost.scenario.key_lost or bool(own and own.identity)
 
 
-def carried_options(policy: Policy) -> dict[str, dict[str, object]]:
+def carried_options(policy: Policy) -> dict[str, dict[str, JsonValue]]:
     """What each system's options say of how to restore, and nothing of where to: drills get no more than that.
 
     A kind names such options in `Options.SANDBOX_FIELDS`.
     """
     return {
-        name: {key: getattr(system.options, key) for key in getattr(system.options, "SANDBOX_FIELDS", ())}
+        name: {key: in_the_clear(getattr(system.options, key)) for key in getattr(system.options, "SANDBOX_FIELDS", ())}
         for name, system in policy.systems.items()
     }
 
 
 def drill_fallbacks(policy: Policy) -> dict[str, Fallback]:
-    """Where drills restore systems to that a dry run can be asked of, when no sandbox of theirs can be started."""
+    """Where drills restore systems to that a dry run can be asked of, and no sandbox can be started of here."""
     return {
         name: _scratch(policy, policy.sandbox.cluster, name) if policy.sandbox.cluster else _asked(policy, name)
         for name, system in policy.systems.items()
-        if "dry_run" in type(system.options).model_fields
+        if "dry_run" in type(system.options).model_fields and not startable(system.kind)
     }
 
 
+def order_of(policy: Policy, request: DrillRequest) -> Order:
+    """What the drill's process is told: the request, and how the vault is opened.
+
+    Args:
+        policy: As the scenario leaves it, with the regions and the key that are left.
+        request: What is drilled.
+    """
+    encryption = policy.vault.encryption
+    identity = encryption.identity if encryption else None
+    regions = {name: _described(options) for name, options in policy.vault.regions.items()}
+    return Order(request, regions, identity.get_secret_value() if identity else "")
+
+
+def environment_of(order: Order, ours: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the drill's process: how programs run, and nothing that says where anything is, or lets in.
+
+    A Pod's environment names the services beside it, and an operator's has passwords for the policy's references. Only
+    where the order leaves out a store's keys, or the place of a cluster that is asked, the variables that say it stay.
+    """
+    places = [*order.regions.values(), *(each for one in order.request.carried.values() for each in one.values())]
+    urls = [str(each["url"]) for each in places if isinstance(each, Mapping) and each.get("access_key", "") is None]
+    clouds = [names for scheme, names in CLOUDS.items() if any(url.startswith(scheme) for url in urls)]
+    fallbacks = order.request.fallbacks.values()
+    clusters = CLUSTERS if any(each.options.get("kubeconfig") is None for each in fallbacks) else ()
+    kept = {name: value for name, value in ours.items() if name.startswith((*KEPT, *clouds, *clusters))}
+    return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+
+
+def in_the_clear(value: object) -> JsonValue:
+    """Options as plain data, with their secrets."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case BaseModel():
+            return _described(value)
+        case Mapping():
+            return {str(key): in_the_clear(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [in_the_clear(each) for each in value]
+        case _:
+            plain: JsonValue = to_jsonable_python(value)
+            return plain
+
+
+def _described(options: BaseModel) -> dict[str, JsonValue]:
+    return {name: in_the_clear(value) for name, value in options}
+
+
 def _scratch(policy: Policy, cluster: ScratchCluster, name: str) -> Fallback:
-    kind = policy.systems[name].kind
-    carried = carried_options(policy)[name]
-
-    def open_scratch() -> System:
-        model = load_kind(kind).options
-        place = {"kubeconfig": cluster.kubeconfig, "context": cluster.context, "missing_kinds": "skip"}
-        return load_kind(kind).open_system(name, model.model_validate({**carried, **place}))
-
-    def admit() -> None:
-        system = open_scratch()
-        if isinstance(system, Clearing):
-            system.insist_clearable()
-        if not system.is_empty():
-            raise Refused(
-                f"{name}: the scratch cluster is not empty, so the drill did not restore into it",
-                hint="empty it, or name another one under sandbox.cluster",
-            )
-
-    def clear() -> None:
-        system = open_scratch()
-        if isinstance(system, Clearing):
-            system.clear()
-
-    return Fallback(open=open_scratch, words="the scratch cluster of the policy", admit=admit, clear=clear)
+    place = {"kubeconfig": str(cluster.kubeconfig), "context": cluster.context, "missing_kinds": "skip"}
+    options = {**carried_options(policy)[name], **place}
+    return Fallback(name, policy.systems[name].kind, options, "the scratch cluster of the policy", scratch=True)
 
 
 def _asked(policy: Policy, name: str) -> Fallback:
     system = policy.systems[name]
-    options = system.options.model_copy(update={"dry_run": True, "missing_kinds": "skip"})
-    return Fallback(
-        open=lambda: load_kind(system.kind).open_system(name, options),
-        words="a dry run of the live API server (nothing was created)",
-    )
+    options = {**_described(system.options), "git": None, "dry_run": True, "missing_kinds": "skip"}
+    return Fallback(name, system.kind, options, "a dry run of the live API server (nothing was created)")

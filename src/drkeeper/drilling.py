@@ -1,5 +1,6 @@
 """A drill of a scenario: what is drawn or chosen, the vault as the loss leaves it, and the record that comes of it."""
 
+import os
 import secrets
 import threading
 from collections.abc import Sequence
@@ -10,16 +11,14 @@ from typing import Literal
 
 from drkeeper import catalog, clock
 from drkeeper.candidates import LOOKED_AT, find_candidate
-from drkeeper.drill import run_drill
-from drkeeper.drill_places import here
+from drkeeper.drill_apart import failed_record, run_apart
 from drkeeper.drill_proofs import proofs_of_drill
-from drkeeper.drill_record import build_record
-from drkeeper.drill_request import DrillRequest, Measured
-from drkeeper.drill_wiring import drill_request, exercise_of, plain, rehearsable
+from drkeeper.drill_request import DrillRequest
+from drkeeper.drill_wiring import drill_request, environment_of, exercise_of, order_of, plain, rehearsable
 from drkeeper.errors import DrkeeperError, KeyMissing, PointUnknown, Refused, UsageInvalid
 from drkeeper.forecast import Run
 from drkeeper.policy import Policy
-from drkeeper.progress import Progress
+from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_point import RecoveryPoint
 from drkeeper.rehearsal import deadlines, draw, ranked, retests, trend, turns
 from drkeeper.report.record import DrillRecord
@@ -71,10 +70,12 @@ class Setting:
     """A drill that is about to begin.
 
     Attributes:
+        policy: As the loss leaves it.
         vault: With the regions and the key that are left; None where nothing can be read, as `problem` says.
     """
 
     request: DrillRequest
+    policy: Policy
     vault: Vault | None
     problem: str = ""
 
@@ -140,18 +141,19 @@ def settle(policy: Policy, vault: Vault, asked: Asked, past: Sequence[Run] = ())
         point, disaster_at = _chosen(policy, vault, asked, ())
         exercise = replace(plain(policy), disaster_at=disaster_at)
         request = drill_request(policy, point, trigger=asked.trigger, past=past, exercise=exercise)
-        return Setting(_located(policy, vault, request), vault)
+        return Setting(_located(policy, vault, request), policy, vault)
     lost, own = loss(policy, asked.scenario)
-    left, problem = None, ""
+    after, left, problem = policy, None, ""
     try:
-        left = _open_left(policy_after(policy, lost, own))
+        after = policy_after(policy, lost, own)
+        left = _open_left(after)
         point, disaster_at = _chosen(policy, left, asked, lost.systems)
     except DrkeeperError as error:
         point, disaster_at = _chosen(policy, vault, asked, lost.systems)
         left, problem = None, f"nothing can come back: {error}"
     exercise = replace(exercise_of(policy, lost, own), seed=asked.seed, disaster_at=disaster_at)
     request = drill_request(policy, point, trigger=asked.trigger, past=past, exercise=exercise, own=own)
-    return Setting(_located(policy, left or vault, request), left, problem)
+    return Setting(_located(policy, left or vault, request), after, left, problem)
 
 
 def _located(policy: Policy, vault: Vault, request: DrillRequest) -> DrillRequest:
@@ -164,23 +166,18 @@ def _located(policy: Policy, vault: Vault, request: DrillRequest) -> DrillReques
 
 
 def rehearse(setting: Setting, *, progress: Progress | None = None, stop: threading.Event | None = None) -> DrillRecord:
-    """Carry the drill out.
+    """Carry the drill out, in a process of its own that is told nothing of where production is.
 
     Raises:
         Interrupted: `stop` was set.
     """
-    if setting.vault is not None:
-        setting.vault.regions.served.clear()
-        return run_drill(setting.request, vault=setting.vault, progress=progress, stop=stop)
-    now = clock.now()
-    return build_record(
-        setting.request,
-        Measured(error=setting.problem),
-        drill_id=secrets.token_hex(4),
-        started_at=now,
-        ended_at=now,
-        environment=here(),
-    )
+    if setting.vault is None:
+        return failed_record(setting.request, setting.problem, began_at=clock.now())
+    order = order_of(setting.policy, setting.request)
+    drilled = run_apart(order, environment_of(order, os.environ), progress or Silent(), stop or threading.Event())
+    setting.vault.regions.served.clear()
+    setting.vault.regions.served.update(drilled.served)
+    return drilled.record
 
 
 def with_history(record: DrillRecord, policy: Policy, earlier: Sequence[DrillRecord]) -> DrillRecord:

@@ -4,7 +4,6 @@ What they work with is a policy of its own, in which the lost servers are empty 
 only read: neither production nor the vault can come to harm, whatever command is typed.
 """
 
-import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -98,7 +97,7 @@ def play(policy: Policy, policy_folder: Path, request: DrillRequest, host: Host)
     return build_record(
         request,
         measured,
-        drill_id=secrets.token_hex(4),
+        drill_id=request.drill_id,
         started_at=kept.started_at,
         ended_at=clock.now(),
         environment=here(),

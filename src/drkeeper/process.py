@@ -175,11 +175,12 @@ def running(
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     inherit: bool = True,
+    shown: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended, with its whole process group, when the block is left before its own end.
 
     Its stderr goes to an unnamed temporary file (a full pipe cannot block it); `stderr_tail` reads that.
-    `inherit`: whether `env` is added to our own environment, or is all of it.
+    `inherit`: whether `env` is added to our own environment, or is all of it. `shown`: its stderr is ours instead.
     """
     import tempfile
 
@@ -190,7 +191,7 @@ def running(
                 env={**(os.environ if inherit else {}), **(env or {})},
                 stdin=stdin,
                 stdout=stdout,
-                stderr=spool,
+                stderr=None if shown else spool,
                 process_group=0,
             )
         except FileNotFoundError as error:

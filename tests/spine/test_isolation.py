@@ -1,24 +1,37 @@
 """A drill cannot reach production: it is given nothing that leads there, and nothing of it ever knocks."""
 
 import dataclasses
+import json
+import os
+import signal
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Mapping
-from contextlib import contextmanager
-from types import FunctionType, MethodType, ModuleType
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FunctionType
 
+import psycopg
 import pytest
 from pydantic import BaseModel, SecretStr
 
+import walk
 from drkeeper import rehearsals
-from drkeeper.drill_wiring import drill_request, exercise_of
+from drkeeper.drill_apart import conclude, failed_record
+from drkeeper.drill_places import living_in
+from drkeeper.drill_wiring import drill_request, environment_of, exercise_of, order_of
 from drkeeper.errors import Refused
-from drkeeper.policy import load_policy
-from drkeeper.restore import Restorer
+from drkeeper.policy import find_policy, load_policy
 from drkeeper.scenarios import BUILT_IN
 from drkeeper.systems import kind_names, load_kind
-from drkeeper.wiring import loss
+from drkeeper.wiring import loss, open_systems
+from inside import inside_of_drills
 from vault_examples import make_point
+from walk import everything_here
 
 # Each word that leads to the protected servers says so.
 POLICY = """\
@@ -104,6 +117,11 @@ def leads_to_production(thing):
     return sorted({text for text in reachable(thing) if "production" in text})
 
 
+@pytest.fixture
+def no_control_plane(monkeypatch):
+    monkeypatch.setattr("drkeeper.drill_wiring.startable", lambda kind: kind != "kubernetes")
+
+
 def request_of(policy):
     return drill_request(policy, make_point(policy="everything"), trigger="manual")
 
@@ -114,6 +132,7 @@ def test_the_policy_of_these_tests_does_lead_to_production(tmp_path):
     assert {"s3://production-artifacts", "https://production-s3", "production-access-key"} <= set(found)
 
 
+@pytest.mark.usefixtures("no_control_plane")
 def test_a_drill_is_given_nothing_that_leads_to_a_database_or_cache(tmp_path):
     policy = policy_of_everything(tmp_path)
     request = request_of(policy)
@@ -122,6 +141,7 @@ def test_a_drill_is_given_nothing_that_leads_to_a_database_or_cache(tmp_path):
     assert request.carried["cluster"]["secrets"] is not None  # the key of what is restored is how, not where
 
 
+@pytest.mark.usefixtures("no_control_plane")
 @pytest.mark.parametrize("scenario", sorted(set(BUILT_IN) - {"registry-corrupted"}))  # no registry in this policy
 def test_no_scenario_gives_a_drill_more_than_it_takes_away(tmp_path, scenario):
     policy = policy_of_everything(tmp_path, ENCRYPTED % RECIPIENT)
@@ -132,6 +152,7 @@ def test_no_scenario_gives_a_drill_more_than_it_takes_away(tmp_path, scenario):
     assert set(request.fallbacks) <= set(lost.systems)
 
 
+@pytest.mark.usefixtures("no_control_plane")
 def test_with_a_scratch_cluster_a_drill_is_given_nothing_that_leads_to_production_at_all(tmp_path):
     policy = policy_of_everything(tmp_path, "sandbox: {cluster: {kubeconfig: /scratch/kubeconfig}}")
     request = request_of(policy)
@@ -139,10 +160,48 @@ def test_with_a_scratch_cluster_a_drill_is_given_nothing_that_leads_to_productio
     assert leads_to_production(request) == []
 
 
+def test_where_a_control_plane_can_be_started_no_cluster_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("drkeeper.drill_wiring.startable", lambda _: True)
+    assert request_of(policy_of_everything(tmp_path)).fallbacks == {}
+
+
+@pytest.mark.usefixtures("no_control_plane")
+def test_the_environment_of_a_drill_says_how_and_not_where(tmp_path):
+    ours = {
+        "PATH": "/bin",
+        "HOME": "/root",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "https_proxy": "http://proxy:1",
+        "PGHOST": "db",
+        "PG_ANY": "1",
+        "REDIS_URL": "redis://cache",
+        "DB_SERVICE_HOST": "10.0.0.3",
+        "SECRET": "s",
+        "AWS_SECRET_ACCESS_KEY": "k",
+        "GOOGLE_API_KEY": "k",
+        "KUBECONFIG": "/k",
+        "DRKEEPER_POLICY": "/p",
+    }
+    how = {"PATH", "HOME", "LC_ALL", "TZ", "https_proxy", "PYDANTIC_DISABLE_PLUGINS"}
+    policy = policy_of_everything(tmp_path)
+    request = request_of(policy)
+    assert set(environment_of(order_of(policy, request), ours)) == how
+    far = policy.vault.regions["here"].model_copy(update={"url": "s3://vault"})
+    vault = policy.vault.model_copy(update={"regions": {"here": far}})
+    in_a_bucket = policy.model_copy(update={"vault": vault})
+    assert set(environment_of(order_of(in_a_bucket, request), ours)) == how | {"AWS_SECRET_ACCESS_KEY"}
+    unnamed = dataclasses.replace(request.fallbacks["cluster"], options={"kubeconfig": None})
+    asking = dataclasses.replace(request, fallbacks={"cluster": unnamed})
+    assert set(environment_of(order_of(policy, asking), ours)) == how | {"KUBECONFIG"}
+
+
+@pytest.mark.usefixtures("no_control_plane")
 def test_without_one_a_drill_may_ask_the_live_cluster_for_a_dry_run_and_for_nothing_else(tmp_path):
     request = request_of(policy_of_everything(tmp_path))
     fallback = request.fallbacks["cluster"]
-    assert fallback.clear is None
+    assert not fallback.scratch
+    assert "https://production-git/manifests.git" not in set(reachable(fallback))
     assert "dry run" in fallback.words
     assert fallback.open()._options.dry_run
 
@@ -211,52 +270,193 @@ def test_a_drill_never_knocks_at_production_and_needs_none_of_its_passwords(plat
 
 # --- whoever sits inside of a drill, and tries ---
 
+# Each looks at its process when all servers of the sandbox are up, and goes on.
+LOOK = """
+import json, os, sys, time
+sys.path.append(%(tests)r)
+import drkeeper.drill
+from walk import everything_here
 
-def everything_from(*roots):
-    """All text and numbers that can be got at by any attribute, item, closure or bound object."""
-    seen, waiting, texts = set(), list(roots), set()
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, type | ModuleType):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, str | bytes | int | float):
-            texts.add(str(thing))
-        elif isinstance(thing, SecretStr):
-            texts.add(thing.get_secret_value())
-        elif isinstance(thing, Mapping):
-            waiting += [*thing.keys(), *thing.values()]
-        elif isinstance(thing, list | tuple | set | frozenset):
-            waiting += thing
-        elif isinstance(thing, FunctionType):
-            waiting += [*(cell.cell_contents for cell in thing.__closure__ or ()), thing.__defaults__]
-        elif isinstance(thing, MethodType):
-            waiting.append(thing.__self__)
-        waiting += getattr(thing, "__dict__", {}).values()
-        for kind in type(thing).__mro__:
-            slots = kind.__dict__.get("__slots__", ())
-            names = [slots] if isinstance(slots, str) else slots
-            waiting += [getattr(thing, name) for name in names if name[:2] != "__" and hasattr(thing, name)]
-    return texts
+class Intruder(drkeeper.drill.Restorer):
+    def carry_out(self):
+        found = {"process": os.getpid(), "texts": sorted(everything_here()), "modules": sorted(sys.modules)}
+        with open(%(found)r, "w") as file:
+            json.dump(found, file)
+        while not os.path.exists(%(seen)r):
+            time.sleep(0.02)
+        return super().carry_out()
+
+drkeeper.drill.Restorer = Intruder
+"""
+TRY = """
+import json
+import drkeeper.drill
+
+def by_its_file():
+    from drkeeper.policy import load_policy
+    from drkeeper.wiring import open_systems
+    return open_systems(load_policy(Path(%(policy)r)), ["mlflow-db"])
+
+def by_the_usual_place():
+    from drkeeper.policy import find_policy
+    return find_policy()
+
+def by_the_environment():
+    import psycopg
+    return psycopg.connect(dbname="shop", connect_timeout=5)
+
+from pathlib import Path
+
+class Intruder(drkeeper.drill.Restorer):
+    def carry_out(self):
+        tried = {}
+        for way in (by_its_file, by_the_usual_place, by_the_environment):
+            try:
+                tried[way.__name__] = f"there: {way()}"
+            except Exception as error:
+                tried[way.__name__] = type(error).__name__
+        Path(%(found)r).write_text(json.dumps(tried))
+        return super().carry_out()
+
+drkeeper.drill.Restorer = Intruder
+"""
+DIE = """
+import os, signal
+import drkeeper.drill
+
+class Intruder(drkeeper.drill.Restorer):
+    def carry_out(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+drkeeper.drill.Restorer = Intruder
+"""
 
 
-def test_what_runs_inside_of_a_drill_and_tries_finds_no_way_to_production(platform, monkeypatch):
+def as_an_operator_has_it(platform, monkeypatch):
+    """Production by name, and an environment that leads there by every usual word; what must not be found."""
+    port = str(platform.postgres.port)
+    variables = {
+        **platform.environment,
+        "DRKEEPER_POLICY": str(platform.policy_file),
+        "PGHOST": "127.0.0.1",
+        "PGPORT": port,
+        "PGUSER": "postgres",
+        "PGPASSWORD": platform.environment["DB_PASSWORD"],
+        "REDIS_URL": f"redis://:{platform.environment['REDIS_PASSWORD']}@production-cache.example:{platform.valkey.port}",
+        "MLFLOW_DB_SERVICE_HOST": "production-db.example",
+        "AWS_SECRET_ACCESS_KEY": "production-secret-key",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = platform.policy_file.read_text()
+    for there, name in ((platform.postgres.port, "production-db"), (platform.valkey.port, "production-cache")):
+        host = f"host: 127.0.0.1\n    port: {there}"
+        assert host in text
+        text = text.replace(host, f"host: {name}.example\n    port: {there}")
+    platform.policy_file.write_text(text)
+    secrets = {platform.environment[name] for name in ("DB_PASSWORD", "REDIS_PASSWORD")}
+    ports = {port, str(platform.valkey.port)}
+    return {"production-db.example", "production-cache.example", "production-secret-key", *secrets}, ports
+
+
+def leads(texts, marks, ports):
+    """Which of them are in there."""
+    joined = "\n".join(texts)
+    said = {f"{before}{port}" for port in ports for before in (":", "port=")}
+    return {mark for mark in marks | said if mark in joined}
+
+
+def memory(process_id):
+    """All that a process can write to, stacks and heaps among it."""
+    for line in Path(f"/proc/{process_id}/maps").read_text().splitlines():
+        place, rights = line.split()[:2]
+        if rights.startswith("rw"):
+            begin, end = (int(each, 16) for each in place.split("-"))
+            with Path(f"/proc/{process_id}/mem").open("rb", 0) as opened, suppress(OSError):
+                opened.seek(begin)
+                yield opened.read(end - begin)
+
+
+def in_memory(process_id, marks):
+    return {mark for block in memory(process_id) for mark in marks if mark.encode() in block}
+
+
+def test_nothing_in_the_process_of_a_drill_leads_to_production(platform, tmp_path, monkeypatch):
     platform.run("backup")
+    marks, ports = as_an_operator_has_it(platform, monkeypatch)
+    found, seen = tmp_path / "found.json", tmp_path / "seen"
+    names = {"tests": str(Path(walk.__file__).parent), "found": str(found), "seen": str(seen)}
+    inside_of_drills(monkeypatch, tmp_path / "inside", LOOK % names)
     policy = platform.policy()
-    marks = {str(platform.postgres.port), str(platform.valkey.port), *platform.environment.values()}
-    marks.discard(platform.identity)  # of the vault, which a drill must read
-    assert marks <= everything_from(policy), "the walk does find them where they are"
-    tried = []
+    assert leads(everything_here(), marks, ports) >= marks | {f"port={port}" for port in ports}, "here they are"
+    with ThreadPoolExecutor(1) as pool:
+        drilled = pool.submit(rehearsals.drill, policy)
+        while not found.exists() or not (text := found.read_text()).endswith("}"):
+            assert not drilled.done(), drilled.result().error
+            time.sleep(0.05)
+        told = json.loads(text)
+        remembered = in_memory(told["process"], marks | {platform.identity, "drkeeper-drill-"})
+        seen.touch()
+    assert drilled.result().error == ""
+    assert told["process"] != os.getpid()
+    assert leads(told["texts"], marks, ports) == set()
+    assert remembered == {platform.identity, "drkeeper-drill-"}, "what it does need is found, and nothing else"
+    assert leads(told["texts"], {platform.identity, f"{platform.folder}/sandbox/drkeeper-drill-"}, set())
+    assert "drkeeper.drill" in told["modules"]
+    assert not {"drkeeper.policy", "drkeeper.wiring"} & set(told["modules"])
 
-    class Intruder(Restorer):
-        def carry_out(self):
-            tried.append(everything_from(self))
-            return super().carry_out()
 
-    monkeypatch.setattr("drkeeper.drill.Restorer", Intruder)
-    record = rehearsals.drill(policy, scenario="everything-lost")
-    assert record.error == ""
-    (found,) = tried
-    assert not marks & found
-    sandbox = {str(system) for system in found if system.startswith(f"{platform.folder}/sandbox")}
-    assert sandbox, "the walk went as far as the sandbox's servers"
+def test_who_tries_to_open_production_from_inside_of_a_drill_cannot(platform, tmp_path, monkeypatch):
+    platform.run("backup")
+    as_an_operator_has_it(platform, monkeypatch)
+    found = tmp_path / "found.json"
+    inside_of_drills(monkeypatch, tmp_path / "inside", TRY % {"policy": str(platform.policy_file), "found": str(found)})
+    assert rehearsals.drill(platform.policy()).error == ""
+    assert json.loads(found.read_text()) == {
+        "by_its_file": "PolicyInvalid",
+        "by_the_usual_place": "PolicyInvalid",
+        "by_the_environment": "OperationalError",
+    }
+    with psycopg.connect(dbname="shop", connect_timeout=5) as connection:
+        assert connection.execute("SELECT count(*) FROM sale").fetchone()[0], "from here it is one word"
+    assert find_policy() == platform.policy_file
+    assert set(open_systems(load_policy(platform.policy_file), ["mlflow-db"])) == {"mlflow-db"}
+
+
+def test_a_drill_whose_process_is_killed_is_a_failed_drill_and_leaves_nothing(platform, tmp_path, monkeypatch):
+    platform.run("backup")
+    inside_of_drills(monkeypatch, tmp_path / "inside", DIE)
+    record = rehearsals.drill(platform.policy())
+    assert "ended by SIGKILL" in record.error
+    assert record.rto_seconds is None
+    assert {check.subject: check.verdict for check in record.clean_up} == {
+        "sandbox.processes": "passed",
+        "sandbox.folder": "passed",
+    }
+    assert list((platform.folder / "sandbox").iterdir()) == []
+    [row] = platform.json("drill", "list", "--all")
+    assert row["drill_id"] == record.drill_id
+    assert platform.json("points")[-1]["failed_proof"] is None, "it says nothing of the point"
+
+
+def test_a_drill_that_is_told_to_end_ends_its_process_and_its_servers(platform):
+    platform.run("backup")
+    drilling = platform.start("drill", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    give_up_at = time.monotonic() + 60
+    while not any((platform.folder / "sandbox").glob("*/mlflow-db/*")) and time.monotonic() < give_up_at:
+        time.sleep(0.02)
+    [folder] = (platform.folder / "sandbox").iterdir()
+    assert living_in(folder)
+    drilling.send_signal(signal.SIGTERM)
+    assert drilling.wait(60) == 130
+    assert living_in(folder) == []
+    assert list((platform.folder / "sandbox").iterdir()) == []
+
+
+def test_the_record_of_another_drill_is_none(tmp_path):
+    request = request_of(policy_of_everything(tmp_path))
+    own = failed_record(request, "it failed", began_at=datetime.now(UTC)).model_dump(mode="json")
+    assert conclude({"record": own, "served": ["here"]}, request).served == {"here"}
+    for wrong in ({"drill_id": "0"}, {"policy": "other"}, {"rto_seconds": "soon"}, {"more": 1}):
+        with pytest.raises(ValueError, match=r"another drill|validation error"):
+            conclude({"record": {**own, **wrong}, "served": []}, request)

@@ -15,6 +15,7 @@ from tests.spine.conftest import Platform
 
 from drkeeper import rehearsals
 from drkeeper.policy import load_policy
+from inside import inside_of_drills
 
 MORE = """\
 scenarios:
@@ -129,7 +130,8 @@ def test_a_sandbox_that_does_not_start_leaves_a_record_and_nothing_else(platform
     script = tmp_path / "valkey-server"
     script.write_text(f"#!/bin/sh\necho struck >> {tmp_path}/struck\necho 'Out Of Memory allocating 8 bytes'\nexit 1\n")
     script.chmod(0o755)
-    monkeypatch.setattr("drkeeper.sandbox.redis._binary", lambda: script)
+    code = f"import drkeeper.sandbox.redis as redis\nredis._binary = lambda: {str(script)!r}"
+    inside_of_drills(monkeypatch, tmp_path / "inside", code)
     policy = load_policy(platform.policy_file, {**os.environ, **platform.environment})
     record = rehearsals.drill(policy, scenario="everything-lost")
     assert (tmp_path / "struck").exists()

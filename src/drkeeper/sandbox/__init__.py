@@ -48,6 +48,15 @@ class SandboxServer(Protocol):
         ...
 
 
+def startable(kind: str) -> bool:
+    """Whether what a sandbox of this kind needs is on this machine; a module that does not say (`available`) has it."""
+    try:
+        module = import_module(f"{__name__}.{kind}")
+    except ModuleNotFoundError:
+        return False
+    return bool(getattr(module, "available", lambda: True)())
+
+
 def start_sandbox(kind: str, folder: Path) -> SandboxServer:
     """Start a throw-away server for a kind of system.
 

@@ -86,6 +86,11 @@ def find(*, controllers: bool | None) -> Programs:
     return Programs(etcd, api_server, controller_manager, (int(version[1]), int(version[2])), off)
 
 
+def are_here() -> bool:
+    """Whether those that must be there are."""
+    return None not in (_find("etcd"), _find("kube-apiserver"))
+
+
 def controllers_off(usage: str) -> tuple[str, ...]:
     """Which controllers are turned off, by the names that this version of kube-controller-manager gives them."""
     _, _, listed = usage.partition("All controllers:")

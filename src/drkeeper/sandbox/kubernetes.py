@@ -224,6 +224,11 @@ class ControlPlane:
         return write_kubeconfig(file, server=server, authority=self._authority, user=user)
 
 
+def available() -> bool:
+    """Whether the programs are on this machine; starts none of them."""
+    return programs.are_here()
+
+
 def start(
     folder: Path,
     *,
