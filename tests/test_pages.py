@@ -160,6 +160,11 @@ def test_the_same_record_gives_the_same_bytes(name):
     assert render_pdf(record) == render_pdf(again)
 
 
+@pytest.mark.parametrize("lead", ["\u674e\u96f7", "in \x1b[31mred\x1b[0m"])
+def test_a_name_that_our_fonts_cannot_show_stops_no_pdf(lead):
+    assert render_pdf(quarter(lead=lead)).startswith(b"%PDF-1.")
+
+
 def test_a_hostile_name_opens_no_markup():
     record = QUARTERS["hostile-quarter"]()
     page = Page(quarter_page(record))
