@@ -57,6 +57,15 @@ def test_what_did_not_come_back_as_it_was_is_not_usable():
     assert proof_of_use(record, {"near"}).verdict == "failed"
 
 
+def test_what_people_did_wrong_on_a_game_day_is_not_held_against_the_point():
+    lost = Check(subject="mlflow-db.runs.rows", verdict="failed", detail="expected 2, found 1")
+    for record in (good(checks=(lost,)), good(error="it was given up in the stretch 'restore'")):
+        assert [proof.verdict for proof in proofs_of_drill(record, {"near"})] == ["failed"]
+        assert list(proofs_of_drill(record.model_copy(update={"exercise": "game day"}), {"near"})) == []
+    [proof] = proofs_of_drill(good(exercise="game day"), {"near"})
+    assert (proof.verdict, proof.regions) == ("passed", ()), "nobody saw from which region they read"
+
+
 def test_a_platform_that_does_not_work_is_no_success():
     record = good(usable=(LEADS_NOWHERE,))
     assert (outcome_of(record), exit_code_of(record)) == ("verification failed", 5)

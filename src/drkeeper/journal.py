@@ -12,7 +12,8 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, SerializerFunctionWrapHandler, model_serializer
 
 from drkeeper import clock, runs
-from drkeeper.errors import LeaseLost, PointUnknown
+from drkeeper.errors import FrameMissing, LeaseLost, PointUnknown, RecordCorrupt
+from drkeeper.log import get_logger
 from drkeeper.recovery_point import Record
 from drkeeper.report.record import Phase, StepRecord, without_defaults
 from drkeeper.steps import RestorePlan
@@ -178,7 +179,11 @@ class Journal:
 
 
 def read_journals(vault: Vault) -> Iterator[Journal]:
-    """All journals, oldest first."""
-    ids = {key.split("/")[1] for key in vault.record_keys(JOURNALS)}
-    journals = [Journal.read(vault, plan_id) for plan_id in ids]
+    """All journals, oldest first. One that cannot be read stands in nobody's way; `Journal.read` says what it has."""
+    journals = []
+    for plan_id in {key.split("/")[1] for key in vault.record_keys(JOURNALS)}:
+        try:
+            journals.append(Journal.read(vault, plan_id))
+        except (PointUnknown, FrameMissing, RecordCorrupt) as error:
+            get_logger().error("journal of a restore cannot be read", restore=plan_id, error=str(error))
     yield from sorted(journals, key=lambda journal: journal.begun_at)

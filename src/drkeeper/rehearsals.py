@@ -1,14 +1,15 @@
 """Drills and game days, from the policy to the record that is kept, and what it proves."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from drkeeper import audit, catalog, drilling, evidence, findings, runs
 from drkeeper import game_day as game_days
-from drkeeper.errors import UsageInvalid
+from drkeeper.errors import FrameMissing, RecordCorrupt, UsageInvalid
+from drkeeper.log import get_logger
 from drkeeper.objectives import exit_code_of
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress
@@ -130,8 +131,16 @@ def keep_drill(policy: Policy, vault: Vault, setting: drilling.Setting, record: 
 
 
 def drills(vault: Vault, *, newest: int = RECORDS) -> list[DrillRecord]:
-    """The newest drill records, oldest first."""
-    return [vault.read_record(key, DrillRecord) for key in vault.record_keys(DRILLS)[-newest:]]
+    """The newest drill records, oldest first. One that cannot be read keeps no other from being read, or made."""
+    return list(_readable(vault, vault.record_keys(DRILLS)[-newest:]))
+
+
+def _readable(vault: Vault, keys: Iterable[str]) -> Iterator[DrillRecord]:
+    for key in keys:
+        try:
+            yield vault.read_record(key, DrillRecord)
+        except (FrameMissing, RecordCorrupt) as error:
+            get_logger().error("drill record cannot be read", key=key, error=str(error))
 
 
 def find_drill(vault: Vault, wanted: str) -> DrillRecord:

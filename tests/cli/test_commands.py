@@ -267,6 +267,12 @@ def test_a_restore_that_broke_is_resumed_or_given_up(cli):
     cli.run("backup")
     before = cli.data("first")
     cli.lose()
+    cli.run("restore", "--yes")
+    earlier = [entry for region in ("here", "there") for entry in (cli.folder / region).glob("journals/*/000001.json")]
+    assert earlier
+    for entry in earlier:
+        entry.write_text("damaged")  # which is no reason not to go on with another one
+    cli.lose()
     (cli.folder / "first/full").touch()
     said = cli.run("restore", "--yes", code=1)
     assert "the disk is full" in said.err

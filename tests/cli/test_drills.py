@@ -170,6 +170,16 @@ def test_a_failed_drill_stays_red_until_it_was_repeated(drills):
     assert {row["state"] for row in standing(drills).values()} == {"well"}
 
 
+def test_a_drill_record_that_is_damaged_keeps_no_other_from_being_kept_or_listed(drills):
+    drills.run("drill")
+    records = [record for region in ("here", "there") for record in (drills.folder / region / "drills").glob("*.json")]
+    assert records
+    for record in records:
+        record.write_text("damaged")
+    drills.run("drill", "run", "--scenario", "region-lost")
+    assert standing(drills)["region-lost"]["state"] == "well"
+
+
 def test_a_scenario_that_was_not_drilled_for_too_long_is_due(drills):
     drills.write_policy("drills: {every: 1s, scenarios: [region-lost]}\n")
     drills.run("drill", "run", "--scenario", "region-lost")
