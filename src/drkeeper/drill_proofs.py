@@ -2,7 +2,7 @@
 
 Only a drill that brought back all of a point says that the point can be restored: a scenario in which half of it is
 lost tells nothing of the other half. A sandbox that did not start says nothing of any point. Nor do people who gave up,
-or restored something else: what a game day finds wrong is a finding, and no reason to pass a point over in an emergency.
+or restored something else: what a game day finds wrong is a finding, no reason to pass a point over in an emergency.
 """
 
 from collections.abc import Collection, Iterator
