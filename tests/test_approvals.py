@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from drkeeper._policy.recovery_sections import ApprovalPolicy
 from drkeeper.approvals import PAYLOAD_TYPE, approve, insist_approved, waited_seconds
@@ -126,3 +127,17 @@ def test_only_who_the_policy_knows_can_approve():
 def test_what_is_no_public_key_is_told(text):
     with pytest.raises(KeyUnusable):
         read_public(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"needed": 3}, "only 2 can"),
+        ({"keys": {"ada": "garbage"}}, "keys.ada: this is no Ed25519 public key"),
+        ({"keys": {"ada": public_text(public_of(ADA)), "eve": public_pem(public_of(ADA))}}, "is the key of ada, too"),
+    ],
+)
+def test_a_policy_by_which_nobody_could_approve_is_refused_before_it_matters(section, said):
+    with pytest.raises(ValidationError, match=said):
+        ApprovalPolicy(**{"keys": POLICY.keys, **section})
+    assert ApprovalPolicy(keys={"ada": "${file:/etc/ada.pub}"}).needed == 1

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, model_validator
 from drkeeper._policy.quantities import Duration, Name
 from drkeeper._policy.section import Section
 from drkeeper.hooks import Hook
+from drkeeper.signing import KeyUnusable, read_public
 
 NotifyOn = Literal["backup", "drill", "restore", "verify", "replicate", "prune"]
 
@@ -44,6 +45,23 @@ class ApprovalPolicy(Section):
     )
     needed: int = Field(default=1, ge=1, description="How many of them.")
     valid: Duration = Field(default=timedelta(hours=24), description="How long an approval holds.")
+
+    @model_validator(mode="after")
+    def _can_be_given(self) -> Self:
+        """Said now, and not on the night when a restore has to be approved and cannot be."""
+        if self.needed > len(self.keys):
+            raise ValueError(f"{self.needed} must approve, and only {len(self.keys)} can: no restore could be approved")
+        held: dict[bytes, str] = {}
+        for name, text in self.keys.items():
+            if "${" in text:
+                continue  # a reference that somebody else resolves
+            try:
+                other = held.setdefault(read_public(text), name)
+            except KeyUnusable as error:
+                raise ValueError(f"keys.{name}: {error}") from error
+            if other != name:
+                raise ValueError(f"keys.{name} is the key of {other}, too: one person cannot approve for two")
+        return self
 
 
 class RecoveryPolicy(Section):
