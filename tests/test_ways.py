@@ -1,7 +1,10 @@
 """Which way back is taken, and what a scenario's plan waits for; decided without asking anybody."""
 
 from dataclasses import replace
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +18,7 @@ from drkeeper.course import Course
 from drkeeper.errors import UsageInvalid
 from drkeeper.forecast import Limits
 from drkeeper.plan import Choice, build_plan, fingerprint
+from drkeeper.readiness import feast_lacking
 from drkeeper.recovery_point import RecoveryPoint, StreamRecord, StreamRef, SystemRecord
 from drkeeper.report.plan_page import render_plan
 from drkeeper.report.record import Forecast
@@ -182,6 +186,19 @@ def test_a_store_is_restored_and_then_rebuilt_which_loses_nothing() -> None:
     assert ways["restore, then rebuild"].loss_seconds == 0
     assert ways["rebuild"].loss_seconds is None
     assert "only pushed" in ways["rebuild"].why
+
+
+def test_where_there_is_no_feast_a_store_is_restored_and_no_rebuild_is_promised(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    trouble = feast_lacking(str(bare))
+    assert trouble == f"{bare} has no Feast: pip install 'drkeeper[feast]'"
+    assert feast_lacking(sys.executable) == ""
+    ways = ways_of(seen("online-store-lost", stores={"store": replace(STORE, trouble=trouble)}), "store")
+    assert ways["restore"].chosen
+    assert (ways["restore, then rebuild"].possible, ways["rebuild"].possible) == (False, False)
+    assert ways["rebuild"].why == trouble
 
 
 def test_without_a_point_a_store_is_rebuilt_and_a_bucket_fails_over_and_the_rest_is_stuck() -> None:

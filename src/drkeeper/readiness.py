@@ -19,6 +19,7 @@ from drkeeper.failover.sides import Sides, by_rule, look, replications
 from drkeeper.forecast import Run, forecast_step
 from drkeeper.parallel import all_at_once
 from drkeeper.policy import Policy
+from drkeeper.process import read_output
 from drkeeper.rebuild_plan import predict
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.replication.records import ReplicationRecord
@@ -31,6 +32,8 @@ from drkeeper.ways import ReplicaSeen, StoreSeen
 from drkeeper.wiring import target
 
 RETRIES = 1
+FIND_FEAST = "import importlib.util, sys; sys.exit(importlib.util.find_spec('feast') is None)"
+FIND_SECONDS = 20.0
 NO_VERSIONS = "the bucket keeps no versions: a restore would not overwrite there"
 
 
@@ -168,7 +171,9 @@ def _copied_until(vault: Vault, name: str) -> datetime | None:
     return None
 
 
-def stores_seen(policy: Policy, vault: Vault, names: Collection[str], history: Sequence[Run]) -> dict[str, StoreSeen]:
+def stores_seen(
+    policy: Policy, vault: Vault, names: Collection[str], history: Sequence[Run], *, ask: bool = True
+) -> dict[str, StoreSeen]:
     """Of the online stores among these systems: how long a rebuild takes, by earlier ones. Asks no Feast.
 
     A store that is empty is rebuilt from all rows that any earlier rebuild had; one that a point was restored into
@@ -185,8 +190,19 @@ def stores_seen(policy: Policy, vault: Vault, names: Collection[str], history: S
             max(step, predict("materialise", each, 0, past), key=lambda one: one.p50_seconds)
             for each in (max(rows, default=None), rows[-1] if rows else None)
         )
-        found[options.online] = StoreSeen(application, anew, rest)
+        trouble = feast_lacking(options.limits.python) if ask else ""
+        found[options.online] = StoreSeen(application, anew, rest, trouble)
     return found
+
+
+def feast_lacking(python: str) -> str:
+    """Why that Python has no Feast; "" where it has. It is looked for and not imported, which takes seconds."""
+    try:
+        for _ in read_output([python, "-c", FIND_FEAST], stall_seconds=FIND_SECONDS):
+            pass
+    except DrkeeperError:
+        return f"{python} has no Feast: pip install 'drkeeper[feast]'"
+    return ""
 
 
 def feast_projects(policy: Policy) -> dict[str, FeastOptions]:

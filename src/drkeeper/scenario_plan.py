@@ -174,7 +174,7 @@ def _look(policy: Policy, vault: Vault, lost: Loss, promise: Promise, asking: As
         promise=promise,
         troubles={name: "; ".join(filter(None, (sealed, each.trouble))) for name, each in targets.items()},
         replicas=replicas_seen(policy, vault, lost.systems, asked(lost.scenario), ask=ask),
-        stores=stores_seen(policy, vault, lost.systems, past),
+        stores=stores_seen(policy, vault, lost.systems, past, ask=ask),
         history=past,
     )
     return Outlook(policy, vault, lost, found, seen, open_systems(acting, lost.systems), targets, sealed)
