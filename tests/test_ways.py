@@ -1,6 +1,5 @@
 """Which way back is taken, and what a scenario's plan waits for; decided without asking anybody."""
 
-from dataclasses import replace
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
