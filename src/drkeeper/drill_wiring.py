@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from drkeeper.forecast import Run
 
 KEY_LOST = "key-lost"
-# Beginnings of names: where programs and their libraries are, how they speak to people and to the network.
+# Where programs and their libraries are, how they speak to people and to the network. Whole names: in a Pod a Service
+# `user` gives USER_SERVICE_HOST.
 KEPT = (
-    *("PATH", "PYTHON", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "KUBEBUILDER_ASSETS", "COVERAGE_"),
-    *("HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_", "TZ", "TERM", "NO_COLOR", "XDG_"),
-    *("SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("KUBEBUILDER_ASSETS", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
 )
 CLOUDS = {"s3://": "AWS_", "gs://": "GOOGLE_", "az://": "AZURE_"}
 CLUSTERS = ("KUBECONFIG", "KUBERNETES_SERVICE_")
@@ -167,7 +168,8 @@ def environment_of(order: Order, ours: Mapping[str, str]) -> dict[str, str]:
     clouds = [names for scheme, names in CLOUDS.items() if any(url.startswith(scheme) for url in urls)]
     fallbacks = order.request.fallbacks.values()
     clusters = CLUSTERS if any(each.options.get("kubeconfig") is None for each in fallbacks) else ()
-    kept = {name: value for name, value in ours.items() if name.startswith((*KEPT, *clouds, *clusters))}
+    also = (*clouds, *clusters)
+    kept = {name: value for name, value in ours.items() if name.upper() in KEPT or name.startswith(also)}
     return {**kept, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
 
 

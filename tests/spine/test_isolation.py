@@ -176,7 +176,7 @@ def test_the_environment_of_a_drill_says_how_and_not_where(tmp_path):
         "PGHOST": "db",
         "PG_ANY": "1",
         "REDIS_URL": "redis://cache",
-        "DB_SERVICE_HOST": "10.0.0.3",
+        "USER_SERVICE_HOST": "10.0.0.3",
         "SECRET": "s",
         "AWS_SECRET_ACCESS_KEY": "k",
         "GOOGLE_API_KEY": "k",
@@ -261,8 +261,10 @@ def test_a_drill_never_knocks_at_production_and_needs_none_of_its_passwords(plat
             text = text.replace(f"port: {port}", f"port: {instead}")
         platform.policy_file.write_text(text)
         platform.environment |= {"DB_PASSWORD": "not known here", "REDIS_PASSWORD": "not known here"}
-        platform.run("drill")
+        said = platform.run("drill").stderr
         assert (database, cache) == ([], [])
+        events = [json.loads(line)["event"] for line in said.splitlines() if line.startswith("{")]
+        assert {"begin", "end", "step done"} <= set(events), "its process tells how it goes"
         platform.run("check", code=5)
         assert database
         assert cache
