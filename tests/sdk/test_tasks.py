@@ -38,6 +38,13 @@ def model(tmp_path_factory):
     return str(misbehaving(tmp_path_factory.mktemp("models") / "misbehaving"))
 
 
+@pytest.fixture(scope="module")
+def predict():
+    """Asks one process for one prediction after the other: starting one for each takes longer than they do."""
+    with opened("mlflow", limits=LIMITS) as session:
+        yield lambda folder, given: session.ask("predict", {"folder": str(folder), "input": given})
+
+
 def gone(process_id):
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -62,34 +69,32 @@ def test_a_prediction_is_the_one_of_the_same_model_in_process(iris):
     assert answer["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-def test_rows_of_numbers_are_an_input_too(iris):
+def test_rows_of_numbers_are_an_input_too(iris, predict):
     rows = iris["table"].to_numpy().tolist()
-    answer = run_task("predict", {"folder": str(iris["folder"] / "bare"), "input": rows}, limits=LIMITS)
+    answer = predict(iris["folder"] / "bare", rows)
     assert answer["prediction"] == iris["bare"].predict_proba(iris["table"].to_numpy()).tolist()
 
 
-def test_records_are_an_input_too(iris):
+def test_records_are_an_input_too(iris, predict):
     records = iris["table"].to_dict(orient="records")
-    answer = run_task("predict", {"folder": str(iris["folder"] / "named"), "input": records}, limits=LIMITS)
+    answer = predict(iris["folder"] / "named", records)
     assert answer["prediction"] == iris["named"].predict_proba(iris["table"]).tolist()
 
 
-def test_columns_of_a_feature_store_are_put_into_the_order_of_the_signature(iris):
+def test_columns_of_a_feature_store_are_put_into_the_order_of_the_signature(iris, predict):
     table = iris["table"]
     mixed = list(reversed(table.columns))
     features = {"columns": [f"flowers__{name}" for name in mixed], "data": table[mixed].to_numpy().tolist()}
-    request = {"folder": str(iris["folder"] / "named"), "input": {"features": features}}
-    answer = run_task("predict", request, limits=LIMITS)
+    answer = predict(iris["folder"] / "named", {"features": features})
     assert answer["columns"] == list(table.columns)
     assert answer["prediction"] == iris["named"].predict_proba(table).tolist()
 
 
-def test_a_feature_that_the_model_wants_and_nobody_has_is_named(iris):
+def test_a_feature_that_the_model_wants_and_nobody_has_is_named(iris, predict):
     table = iris["table"].drop(columns="petal_width")
     features = {"columns": [f"flowers__{name}" for name in table.columns], "data": table.to_numpy().tolist()}
-    request = {"folder": str(iris["folder"] / "named"), "input": {"features": features}}
     with pytest.raises(TaskFailed, match="columns that the features lack: petal_width"):
-        run_task("predict", request, limits=LIMITS)
+        predict(iris["folder"] / "named", {"features": features})
 
 
 def test_what_libraries_print_is_no_answer_and_what_json_lacks_becomes_words(model):
