@@ -527,6 +527,18 @@ def test_of_each_region_the_newest_point_that_a_restore_would_take_is_known(vaul
     assert {each.point_id for each in watch.observe(NOW).whole.values()} == {both.point_id}
 
 
+def test_a_backup_of_some_systems_is_not_what_a_restore_of_all_would_take(vault, regions):
+    of_all = write_point(vault, {"dump": b"x"})
+    (db,) = of_all.systems
+    some = of_all.model_copy(
+        update={"point_id": "c00000000000", "created_at": NOW, "systems": (db.model_copy(update={"name": "cache"}),)}
+    )
+    vault.create_record(catalog.key_of(some), some)
+    known = observer(regions).observe(NOW)
+    assert known.newest.point_id == some.point_id
+    assert known.whole["near"].point_id == of_all.point_id
+
+
 def test_what_was_forgotten_is_not_told_any_more(vault, regions):
     kept, gone = (
         write_point(vault, {"dump": b"x"}),
@@ -658,6 +670,8 @@ def test_backups_are_told_by_the_audit_log_whose_points_are_gone_or_never_were(v
     backup_noted(vault, raises=VaultUnreachable("away"))
     backup_noted(vault, policy="other")
     with audit.recorded(vault, "test", "prune"), audit.recorded(vault, "test", "backup", purpose="undo"):
+        pass
+    with audit.recorded(vault, "test", "backup", selected="mlflow-db"):
         pass
     with audit.recorded(vault, "test", "backup"):
         found = observer(regions).observe(clock.now()).backups

@@ -119,6 +119,18 @@ def test_undo_points_are_no_backups():
     assert backups_of([undo]).tried == 0
 
 
+def test_a_backup_of_some_systems_makes_no_night_good_but_holds_what_it_holds():
+    whole = [backup_whole(number) for number in range(92) if number != 5]
+    held = {
+        key: value for key, value in backup_whole(5).detail.items() if key.partition(".")[2] in {"", "online-store"}
+    }
+    some = replace(backup_whole(5), detail={**held, "selected": "online-store"})
+    record = build_quarter(sources(runs=(*whole, some), points=()), QUARTER, AFTER)
+    assert (record.backups.made, record.backups.missed) == (91, 1)
+    worst = {system.name: system.worst_seconds for system in record.systems}
+    assert worst["online-store"] < 26 * 3600 < 47 * 3600 < worst["mlflow-db"]
+
+
 def test_points_of_a_time_without_audit_log_count_as_backups():
     record = build_quarter(sources(runs=(), points=tuple(point(n) for n in range(92))), QUARTER, AFTER)
     assert (record.backups.made, record.backups.partial) == (91, 1)

@@ -92,8 +92,10 @@ def back_up(
         progress: Told of every block.
         stop: Set from elsewhere to end it.
     """
-    vault = open_vault(policy)
-    with audit.recorded(vault, policy.name, "backup", purpose=purpose) as ending:
+    vault, names = open_vault(policy), tuple(names)
+    selected = " ".join(names) if set(policy.systems) - set(names) else ""
+    about = {"purpose": purpose, **({"selected": selected} if selected else {})}
+    with audit.recorded(vault, policy.name, "backup", **about) as ending:
         backed = _back_up(
             policy, vault, names=names, purpose=purpose, wait_seconds=wait_seconds, progress=progress, stop=stop
         )

@@ -17,7 +17,7 @@ from drkeeper.bucket_metrics import BucketState
 from drkeeper.catalog import LEVELS, Proof, standing
 from drkeeper.errors import DrkeeperError
 from drkeeper.facts import Facts
-from drkeeper.known import Expected, Known, LeaseState, RegionState, SlimPoint, backups_of
+from drkeeper.known import Expected, Known, LeaseState, PointSeen, RegionState, SlimPoint, backups_of
 from drkeeper.lease import latest
 from drkeeper.objectives import Promise
 from drkeeper.recovery_point import Record, RecoveryPoint
@@ -142,14 +142,23 @@ class Observer:
         wanted = {"": backups[0].point_id} if backups else {}
         for state in states:
             here = (each for each in backups if each.point_id in state.point_ids and not each.partial)
-            sound = next((each for each in here if standing(proofs[each.point_id]).failed is None), None)
-            if sound is not None:
-                wanted[state.name] = sound.point_id
+            taken = self._of_all(each for each in here if standing(proofs[each.point_id]).failed is None)
+            if taken is not None:
+                wanted[state.name] = taken.point_id
         by_id = {point_id_of(key): key for key in keys}
         self._whole.forget_all_but(by_id[point_id] for point_id in wanted.values())
         read = {place: self._whole.one(vault, by_id[point_id]) for place, point_id in wanted.items()}
         found = {place: record for place, record in read.items() if record is not None}
         return found.pop("", None), found
+
+    def _of_all(self, newest_first: Iterable[PointSeen]) -> PointSeen | None:
+        """The first that holds every system: a backup may be of some only. Where none does, one is new: the first."""
+        first: PointSeen | None = None
+        for point in newest_first:
+            if all(point.system(name) for name in self._systems):
+                return point
+            first = first or point
+        return first
 
     def _proofs_of(
         self, vault: Vault, points: Sequence[SlimPoint], keys: Iterable[str]

@@ -99,6 +99,15 @@ def test_what_another_policy_keeps_in_the_same_vault_is_not_counted(cli):
     assert sum(line["passed"] for line in record["proofs"]) == 0
 
 
+def test_a_backup_of_one_system_is_none_of_the_platform(cli):
+    cli.run("backup", "--system", "first")
+    cli.run("backup", "--system", "first", "--system", "second")
+    assert [row["detail"].get("selected") for row in cli.json("audit", "list") if row["command"] == "backup"] == [
+        "first", None,
+    ]  # fmt: skip
+    assert json.loads(cli.run("report", "-o", "json").out)["backups"]["tried"] == 1
+
+
 def test_a_link_that_was_cut_out_of_the_audit_log_is_in_the_report(cli):
     for _ in range(2):
         cli.run("backup")

@@ -29,7 +29,8 @@ class Link(Record):
         command: What was done, in the words of the command line (`backup`, `points forget`, `failover run`).
         outcome: Of an end: "ok", "failed", "interrupted"; "" of a beginning.
         detail: What it was about, and what came of it; no secret. Of a backup: `point`, `partial`, `trigger`,
-            `lacking` (regions), `as_of.<system>` and `status.<system>`.
+            `selected` (systems, where not all were asked for), `lacking` (regions), `as_of.<system>` and
+            `status.<system>`.
     """
 
     number: int

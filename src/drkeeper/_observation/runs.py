@@ -42,7 +42,7 @@ class Runs:
 
 
 def _backups(links: Sequence[Link], policy: str, now: datetime) -> Iterator[BackupRun]:
-    ours = [link for link in links if link.policy == policy and link.command == BACKUP and not _undo(link)]
+    ours = [link for link in links if link.policy == policy and link.command == BACKUP and not _of_less(link)]
     for own in runs(ours).values():
         began = next((link for link in own if link.event == "began"), None)
         ended = next((link for link in own if link.event == "ended"), None)
@@ -53,6 +53,6 @@ def _backups(links: Sequence[Link], policy: str, now: datetime) -> Iterator[Back
             yield BackupRun(began.at, "at work" if now - began.at < GIVEN_UP else "short")
 
 
-def _undo(link: Link) -> bool:
-    """Whether it is of a point that a restore takes before it overwrites something, which is no backup."""
-    return link.detail.get("purpose") == "undo"
+def _of_less(link: Link) -> bool:
+    """Whether it is no backup of the platform: an undo point of a restore, or of systems that somebody named."""
+    return link.detail.get("purpose") == "undo" or bool(link.detail.get("selected"))

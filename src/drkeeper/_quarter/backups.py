@@ -26,6 +26,7 @@ class BackupRun:
         outcome: "made": every system complete, and in every region.
         usable_at: From when its point could be restored; None: there is none.
         as_of: Of each system that is complete in it.
+        selected: Only some systems were asked for: it is no backup of the platform, but what it holds is held.
     """
 
     at: datetime
@@ -34,6 +35,7 @@ class BackupRun:
     usable_at: datetime | None
     as_of: Mapping[str, datetime]
     why: str = ""
+    selected: bool = False
 
 
 def backup_runs(runs: Iterable[Run], points: Iterable[RecoveryPoint]) -> tuple[BackupRun, ...]:
@@ -63,6 +65,7 @@ def summarise_backups(
     A backup belongs to the last time that it was due at; any of them that is whole makes that time good. Times from
     before anything is known of the vault do not count.
     """
+    tried = [each for each in tried if not each.selected]
     known_since = min([each.at for each in tried] + [run.began_at for run in sources.runs], default=None)
     since = max(began_at, known_since) if known_since else None
     slots = _slots(sources.due, tried, ends_at=ends_at, now=now, since=since or now)
@@ -123,7 +126,8 @@ def _of_run(run: Run, point_id: str, point: RecoveryPoint | None) -> BackupRun:
     if outcome == "partial" and not why:
         why = "not every system is complete in it"
     usable_at = (run.ended_at or run.began_at) if point_id else None
-    return BackupRun(run.began_at, outcome, point_id, usable_at, as_of, "" if outcome == "made" else why)
+    why = "" if outcome == "made" else why
+    return BackupRun(run.began_at, outcome, point_id, usable_at, as_of, why, selected=bool(run.detail.get("selected")))
 
 
 def _of_point(point: RecoveryPoint) -> BackupRun:
