@@ -26,6 +26,7 @@ from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
 from drkeeper.preparing import Prepared
 from drkeeper.progress import Progress, Silent
+from drkeeper.readiness import copied_until
 from drkeeper.recovery_beside import BesideRestoring
 from drkeeper.report.record import Phase
 from drkeeper.restore import Beside, NothingBeside, Orders, Outcome, Restorer, Unwatched, Watch, abandon
@@ -191,8 +192,23 @@ def _admission(prepared: Prepared, journal: Journal, lease: Lease) -> Callable[[
         lease.check()
         if isinstance(step, Switch):
             occupancy.insist_still_empty()
+        if isinstance(step, FailOver):
+            _insist_not_damaged(prepared, step)
 
     return admit
+
+
+def _insist_not_damaged(prepared: Prepared, step: FailOver) -> None:
+    """A replica was found to be older than the damage when the plan was made: that may be hours ago."""
+    if prepared.scenario is None or not prepared.scenario.data_wrong:
+        return
+    before, until = prepared.plan.before, copied_until(prepared.vault, step.system)
+    if before is None or (until is not None and until >= before):
+        raise Refused(
+            f"the replica of {step.system} was copied to after that moment, after the plan was made, so it may hold "
+            "what went wrong, too; it is not made primary",
+            hint="give this restore up, and plan anew: another way is taken then",
+        )
 
 
 def _guards(prepared: Prepared) -> Mapping[str, Guard]:

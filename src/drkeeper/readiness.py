@@ -132,7 +132,7 @@ def replicas_seen(
 
 
 def _replica(vault: Vault, pair: Pair, asked: Asked, *, ask: bool) -> ReplicaSeen:
-    until = _copied_until(vault, pair.system)
+    until = copied_until(vault, pair.system)
     if not ask:
         known, roles = replications(vault, pair.system), current_roles(vault, pair.system)
         complete = known.complete_as_of if known is not None else None
@@ -162,7 +162,7 @@ def _as_seen(roles: Roles, complete_as_of: datetime | None, *, by_rule: bool, tr
     )
 
 
-def _copied_until(vault: Vault, name: str) -> datetime | None:
+def copied_until(vault: Vault, name: str) -> datetime | None:
     """When the newest run to the replica ended, however it did: it may have copied what went wrong meanwhile."""
     for key in reversed(vault.record_keys(f"{REPLICATIONS}{name}/")):
         record = vault.read_record(key, ReplicationRecord)

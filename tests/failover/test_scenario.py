@@ -3,9 +3,11 @@
 import json
 from datetime import timedelta
 
+import pytest
 from tests.failover.platform import delete, let_a_second_pass, put, texts
 
-from drkeeper import clock
+from drkeeper import clock, preparing, recovery
+from drkeeper.errors import Refused
 from drkeeper.recovery_beside import BesideRestoring
 from drkeeper.scenarios import BUILT_IN
 
@@ -48,6 +50,22 @@ def test_an_emptied_bucket_fails_over_to_a_replica_of_before_that_and_nothing_of
     number = platform.roles().number
     BesideRestoring(platform.policy(), platform.vault, BUILT_IN["bucket-emptied"]).fail_over("artifacts")
     assert platform.roles().number == number, "done again after a crash, it does nothing"
+
+
+def test_a_replica_that_was_copied_to_since_the_plan_was_made_is_not_made_primary(platform):
+    """Between a plan and its steps are a prompt, a pause, a crash; and replications are scheduled."""
+    platform.write_policy(scenarios={"bucket-emptied": {"prefer": "less loss"}})
+    platform.run("backup")
+    let_a_second_pass()
+    since = clock.now()
+    put(platform.source, models__a="encrypted")
+    prepared = preparing.prepare_scenario(platform.policy(), "bucket-emptied", before=since)
+    assert [step.step_id for step in prepared.plan.steps] == ["fail-over:artifacts"]
+    platform.run("replicate", "--allow-share", "1")
+    assert texts(platform.replica)["models/a"] == "encrypted"
+    with pytest.raises(Refused, match="was copied to after that moment"):
+        recovery.restore(prepared)
+    assert platform.roles().primary == "source"
 
 
 def test_where_nobody_knows_since_when_the_bucket_is_put_back_from_the_point_after_an_undo_point(platform):
