@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drkeeper.errors import UsageInvalid
-from drkeeper.quarter import Quarter, Run, build_quarter
+from drkeeper.quarter import ProofSeen, Quarter, Run, build_quarter
 from drkeeper.report.quarter_record import QuarterRecord
 from drkeeper.report.quarter_view import build_document, gaps, quarter_bytes, shortcomings
 from drkeeper.report.record import Objectives
@@ -208,6 +208,18 @@ def test_a_system_that_was_in_no_point_for_a_time_is_not_said_to_have_been_withi
     assert (rows["mlflow-db"][1].tone, rows["mlflow-db"][2].text) == ("good", "100 %")
     assert "In no recovery point for a time: online-store." in gaps(record)
     assert gaps(spotless()) == []
+
+
+@pytest.mark.parametrize(("answer", "hours"), [((), 48), (("restorable",), 24), (("stored",), 48)])
+def test_a_point_that_was_found_damaged_and_not_mended_protected_nobody(answer, hours):
+    runs = tuple(backup_whole(number) for number in range(-1, 92))
+    point_id = str(runs[21].detail["point"])
+    proofs = (
+        ProofSeen(point_id, "intact", "failed", night(40)),
+        *(ProofSeen(point_id, level, "passed", night(41)) for level in answer),
+    )
+    record = build_quarter(sources(runs=runs, points=(), proofs=proofs), QUARTER, AFTER)
+    assert record.systems[0].worst_seconds // 3600 == hours
 
 
 def test_a_failed_drill_is_answered_by_a_later_one_of_the_same_scenario():

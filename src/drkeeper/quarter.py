@@ -11,7 +11,7 @@ from drkeeper._quarter.backups import BackupRun, backup_runs, summarise_backups,
 from drkeeper._quarter.drills import drill_lines, scenario_quarters
 from drkeeper._quarter.exposure import system_quarter
 from drkeeper._quarter.happenings import counted, happenings
-from drkeeper._quarter.proofs import proof_lines
+from drkeeper._quarter.proofs import disproven_points, proof_lines
 from drkeeper._quarter.sources import Promised, ProofSeen, Quarter, Run, Sources
 from drkeeper.report.finding import Finding, order
 from drkeeper.report.quarter_record import QuarterRecord, SystemQuarter
@@ -64,8 +64,10 @@ def _systems(
 ) -> tuple[SystemQuarter, ...]:
     drills = [record for record in sources.drills if began_at <= record.started_at < until]
     rpo = sources.objectives.rpo_seconds
+    disproven = disproven_points(sources.proofs, until=until)
+    sound = [each for each in tried if each.point_id not in disproven]
     return tuple(
-        system_quarter(name, kind, tried, drills, began_at=began_at, until=until, rpo_seconds=rpo)
+        system_quarter(name, kind, sound, drills, began_at=began_at, until=until, rpo_seconds=rpo)
         for name, kind in sources.kinds.items()
     )
 

@@ -29,3 +29,15 @@ def _line(level: str, own: Sequence[ProofSeen]) -> ProofLine:
         newest_point=newest.point_id if newest else "",
         smallest_sample=min((proof.sample for proof in good), default=None),
     )
+
+
+def disproven_points(proofs: Sequence[ProofSeen], *, until: datetime) -> frozenset[str]:
+    """Points in which a verification found something wrong that no later success at its level, or above, answered."""
+    open_levels: dict[str, set[int]] = {}
+    for proof in sorted((each for each in proofs if each.at < until), key=lambda each: each.at):
+        own, reached = open_levels.setdefault(proof.point_id, set()), LEVELS.index(proof.level)
+        if proof.verdict == "failed":
+            own.add(reached)
+        elif proof.verdict == "passed":
+            own.difference_update(range(reached + 1))
+    return frozenset(point_id for point_id, own in open_levels.items() if own)
