@@ -145,7 +145,7 @@ class Carrying:
     def _beside(self, prepared: Prepared) -> Beside:
         if prepared.scenario is None:
             return NothingBeside()
-        return BesideRestoring(prepared.policy, prepared.vault, prepared.scenario, self.progress, self.stop)
+        return BesideRestoring(prepared.policy, prepared.vault, prepared.scenario, self.progress)
 
 
 def changed_by(journal: Journal) -> list[str]:

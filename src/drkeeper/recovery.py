@@ -84,7 +84,7 @@ def restore(
     with (
         _noted("restore", prepared) as ending,
         alone(prepared.policy, prepared.vault) as lease,
-        around(hooking(prepared.policy), RESTORE, names, {"point": prepared.plan.point_id}),
+        _hooked(prepared),
     ):
         _insist_unchanged(prepared)
         if approved:
@@ -145,8 +145,7 @@ def resume(
         ending = stack.enter_context(_noted("restore --resume", prepared))
         occupancy = occupancy_of(prepared, journal)
         occupancy.insist_still_empty(resuming=True)
-        told = {"point": prepared.plan.point_id}
-        stack.enter_context(around(hooking(prepared.policy), RESTORE, list(prepared.systems), told))
+        stack.enter_context(_hooked(prepared))
         journal.resume()
         carrying = Carrying(lease, progress or Silent(), stop or threading.Event(), watch or Unwatched(), heard)
         if UNDO in journal.done and (names := occupancy.to_undo()):
@@ -160,9 +159,9 @@ def resume(
 
 
 def give_up(policy: Policy, plan_id: str = "") -> Journal:
-    """End a restore that did not end by itself: remove what it loaded beside the live data. What it switched stays."""
+    """End a restore that did not end: remove what it loaded, undo hooks that it left. What it switched stays."""
     with _taken_up(policy, plan_id) as (_, journal, prepared):
-        with _noted("restore --give-up", prepared):
+        with _noted("restore --give-up", prepared), _hooked(prepared):
             abandon(journal.plan, prepared.systems)
             journal.note("abandoned", by=audit.actor())
         return journal
@@ -218,6 +217,11 @@ def _noted(command: str, prepared: Prepared) -> AbstractContextManager[audit.End
         overwrite=plan.overwrite,
         scenario=plan.scenario,
     )
+
+
+def _hooked(prepared: Prepared) -> AbstractContextManager[object]:
+    names = [target.system for target in prepared.plan.targets]
+    return around(hooking(prepared.policy), RESTORE, names, {"point": prepared.plan.point_id})
 
 
 def _judged(outcome: Outcome, ending: audit.Ending) -> Outcome:

@@ -1,10 +1,9 @@
 """What a scenario's plan does beside restoring: fail-overs, relocations and rebuilds, as steps of it.
 
 Each may be done again after a crash: a switch that was declared is ended, locations that lead there are left alone, and
-a rebuild begins where the one before it did.
+a rebuild begins where the one before it did. What ends a step (`current_stop`), as when its time is up, ends these too.
 """
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from drkeeper.failover.prepare import Place, carry_out, insist, prepare_failover
 from drkeeper.policy import Policy
 from drkeeper.progress import Progress, Silent
 from drkeeper.scenarios import Scenario
+from drkeeper.throttle import current_stop
 from drkeeper.vault.vault import Vault
 from drkeeper.wiring import executing
 
@@ -41,7 +41,6 @@ class BesideRestoring:
     vault: Vault
     scenario: Scenario
     progress: Progress = field(default_factory=Silent)
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def fail_over(self, system: str) -> None:
         """Make a bucket's replica the primary. Locations are rewritten by a step of their own."""
@@ -52,7 +51,7 @@ class BesideRestoring:
         prepared = prepare_failover(place, asked(self.scenario))
         insist(prepared)
         if prepared.plan.steps:
-            carry_out(prepared, wait_seconds=self._wait_seconds, progress=self.progress, stop=self.stop)
+            carry_out(prepared, wait_seconds=self._wait_seconds, progress=self.progress, stop=current_stop())
 
     def relocate(self, application: str) -> None:
         """Have its database say where its artifacts are now."""
@@ -66,7 +65,9 @@ class BesideRestoring:
     def rebuild(self, application: str) -> Iterable[Check]:
         """Bring its online store up to date; what was compared afterwards."""
         with rebuild.prepare(self.policy, application) as prepared:
-            record = rebuild.rebuild(prepared, wait_seconds=self._wait_seconds, progress=self.progress, stop=self.stop)
+            record = rebuild.rebuild(
+                prepared, wait_seconds=self._wait_seconds, progress=self.progress, stop=current_stop()
+            )
         return record.checks
 
     @property

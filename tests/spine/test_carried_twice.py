@@ -1,13 +1,20 @@
 """What must not happen twice, late, or beside one another: restores of one vault, approvals, steps that were given up."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
-from tests.spine.test_carrying import damage, databases, meddle, newest, wait_for
+from tests.spine.test_carrying import KILLED, LEASE_SECONDS, damage, databases, meddle, newest, wait_for
 
-from drkeeper import carrying, catalog, preparing, recovery, restores
+from drkeeper import carrying, catalog, preparing, recovery, recovery_beside, restores
 from drkeeper.errors import Aborted, LeaseHeld, PointCorrupt, StepTimedOut, WorldChanged
 from drkeeper.forecast import forecast_step
 from drkeeper.journal import read_journals
@@ -15,7 +22,7 @@ from drkeeper.plan import Choice
 from drkeeper.scenarios import BUILT_IN
 from drkeeper.signing import new_key, public_of, public_text
 from drkeeper.steps import FailOver
-from drkeeper.throttle import current_stop
+from drkeeper.throttle import current_stop, stopped_by
 from drkeeper.wiring import open_vault
 
 
@@ -171,3 +178,47 @@ def test_an_approval_is_of_one_restore(platform, tmp_path):
     again = platform.run("restore", "--plan", plan, "--approve", signed, "--yes", code=4).stderr
     assert "was used already" in again
     assert platform.contents() == worked
+
+
+def test_who_gives_up_a_restore_that_was_killed_undoes_its_hooks(platform, tmp_path):
+    log = tmp_path / "hooks"
+    note = f"command: [sh, -c, 'cat >> {log}; echo >> {log}']"
+    platform.write_policy(
+        lease=f"{LEASE_SECONDS}s",
+        more=f"hooks:\n  - {{around: restore, before: {{{note}}}, after: {{{note}}}}}\n",
+    )
+    platform.run("backup")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(platform.policy_file), "mlflow-db", "load"],
+        env={**os.environ, **platform.environment},
+        check=False,
+    )
+    assert killed.returncode == -9
+    assert [line["phase"] for line in hooks_of(log)] == ["before"]
+    time.sleep(LEASE_SECONDS + 0.2)
+    recovery.give_up(platform.policy())
+    assert [line["phase"] for line in hooks_of(log)] == ["before", "before", "after"]
+
+
+def hooks_of(log):
+    return [json.loads(line) for line in log.read_text().splitlines() if line]
+
+
+def test_what_is_done_beside_ends_with_its_step(monkeypatch):
+    """A step whose time is up must not go on to rewrite rows, or to switch, when nobody waits for it any more."""
+    given = []
+
+    @contextmanager
+    def prepare(*_):
+        yield None
+
+    def rebuild(_, *, stop, **__):
+        given.append(stop)
+        return SimpleNamespace(checks=())
+
+    monkeypatch.setattr(recovery_beside, "rebuild", SimpleNamespace(prepare=prepare, rebuild=rebuild))
+    policy = SimpleNamespace(vault=SimpleNamespace(lease=timedelta(seconds=1)))
+    step = threading.Event()
+    with stopped_by(step):
+        recovery_beside.BesideRestoring(policy, None, BUILT_IN["everything-lost"]).rebuild("features")
+    assert given == [step]
