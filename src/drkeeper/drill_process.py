@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
 
@@ -18,10 +19,11 @@ from pydantic import TypeAdapter
 
 from drkeeper import log
 from drkeeper.drill import run_drill
-from drkeeper.drill_request import Order
+from drkeeper.drill_request import DrillRequest, Order
 from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.forecast import History
 from drkeeper.progress import Progress
+from drkeeper.systems import load_kind
 from drkeeper.vault.store import StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
@@ -64,12 +66,23 @@ def carry_out(order: Order, progress: Progress, stop: threading.Event) -> dict[s
         stores = {name: open_store(StoreOptions.model_validate(each)) for name, each in order.regions.items()}
         vault = Vault.open(stores, identities=(order.identity,) if order.identity else ())
         request = replace(order.request, history=History(order.request.history))
+        _get_ready(request)
         record = run_drill(request, vault=vault, progress=progress, stop=stop)
     except Interrupted as error:
         return {"interrupted": str(error)}
     except DrkeeperError as error:
         return {"problem": str(error)}
     return {"record": record.model_dump(mode="json"), "served": sorted(vault.regions.served)}
+
+
+def _get_ready(request: DrillRequest) -> None:
+    """Import what the drill will need, before its clock runs: RTO is about data, and no step's forecast knows of it."""
+    log.get_logger()
+    for kind in {record.kind for record in request.systems}:
+        with suppress(DrkeeperError):  # it is told where it is needed
+            load_kind(kind)
+    for name in request.applications:
+        request.application(name)
 
 
 def main() -> None:
