@@ -8,6 +8,7 @@ or restored something else: what a game day finds wrong is a finding, no reason 
 from collections.abc import Collection, Iterator
 
 from drkeeper.catalog import Proof
+from drkeeper.errors import StepTimedOut
 from drkeeper.facts import Verdict, broken, findings
 from drkeeper.report.record import DrillRecord
 
@@ -23,7 +24,7 @@ def proofs_of_drill(record: DrillRecord, served: Collection[str], *, whole: bool
     by_people = record.exercise == "game day"
     served = () if by_people else served  # what people read from is not what was asked for the point
     below = proof_of(record, served)
-    if below.verdict == "failed" and _begun(record) and not by_people:
+    if below.verdict == "failed" and _tested(record) and not by_people:
         yield below
     elif below.verdict != "failed" and whole:
         yield below
@@ -63,6 +64,9 @@ def proof_of_use(record: DrillRecord, served: Collection[str]) -> Proof | None:
     )
 
 
-def _begun(record: DrillRecord) -> bool:
-    """Whether the point itself was put to the test: some step of the restore was begun."""
-    return any(step.phase != "provision" and step.outcome != "not run" for step in record.steps)
+def _tested(record: DrillRecord) -> bool:
+    """Whether the point itself was put to the test: a step of the restore was begun, and it was not only too slow."""
+    begun = any(step.phase != "provision" and step.outcome != "not run" for step in record.steps)
+    failed = [step.error for step in record.steps if step.outcome == "failed"]
+    too_slow = bool(failed) and all(StepTimedOut.words in error for error in failed) and not broken(record.checks)
+    return begun and not too_slow

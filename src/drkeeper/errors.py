@@ -111,6 +111,8 @@ class StepsFailed(DrkeeperError):
 class StepTimedOut(DrkeeperError):
     """A step of a restore took longer than the policy allows, and was ended, or left behind if that did not help."""
 
+    words = "took longer than"
+
     default_hint = (
         "look at what its server waits for; `recovery.step_timeout` in the policy says how long a step may take"
     )

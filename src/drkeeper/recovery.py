@@ -83,7 +83,7 @@ def restore(
     names = [target.system for target in prepared.plan.targets]
     with (
         _noted("restore", prepared) as ending,
-        alone(prepared.policy, prepared.vault) as lease,
+        alone(prepared.vault, ttl_seconds=prepared.policy.vault.lease.total_seconds()) as lease,
         _hooked(prepared),
     ):
         _insist_unchanged(prepared)
@@ -237,7 +237,7 @@ def _taken_up(policy: Policy, plan_id: str) -> Iterator[tuple[Lease, Journal, Pr
     """A restore that did not end, under the lease, in the regions that it was begun in."""
     plan = unfinished(open_vault(policy), policy, plan_id).plan
     vault = vault_of(policy, plan)
-    with alone(policy, vault) as lease:
+    with alone(vault, ttl_seconds=policy.vault.lease.total_seconds()) as lease:
         journal = unfinished(vault, policy, plan.plan_id)
         yield lease, journal, _again(policy, vault, plan)
 

@@ -6,14 +6,13 @@ from contextlib import ExitStack, contextmanager
 from drkeeper.errors import VaultUnreachable
 from drkeeper.lease import Lease, hold
 from drkeeper.log import get_logger
-from drkeeper.policy import Policy
 from drkeeper.vault.vault import Vault
 
 LEASE = "restore"
 
 
 @contextmanager
-def alone(policy: Policy, vault: Vault) -> Iterator[Lease]:
+def alone(vault: Vault, *, ttl_seconds: float) -> Iterator[Lease]:
     """The lease of restores, for the length of the block.
 
     One in each region that answers: who sees only one of them finds it held there, as a scenario's plan does, which
@@ -29,7 +28,7 @@ def alone(policy: Policy, vault: Vault) -> Iterator[Lease]:
             if region in vault.regions.unavailable:
                 continue
             try:
-                claim = hold(store, LEASE, ttl_seconds=policy.vault.lease.total_seconds())
+                claim = hold(store, LEASE, ttl_seconds=ttl_seconds)
                 leases.append(stack.enter_context(claim))
             except VaultUnreachable as error:
                 vault.regions.shun(region)

@@ -294,6 +294,10 @@ def test_a_step_that_hangs_is_ended_as_in_production_and_the_record_says_so(dril
     assert "longer than" in record["error"]
     assert {step["outcome"] for step in record["steps"] if step["verb"] == "switch"} == {"not run"}
     assert {check["verdict"] for check in record["clean_up"]} == {"passed"}
+    proofs = [
+        file for region in ("here", "there") for file in (drills.folder / region / "proofs").rglob("*restorable*")
+    ]
+    assert not proofs, "a machine that was too slow is no reason to pass the point over in an emergency"
 
 
 def test_a_shell_completes_commands_points_and_scenarios(drills, monkeypatch):

@@ -102,7 +102,7 @@ class Lanes:
         return None
 
     def _overdue(self, lane: Lane, error: BaseException | None) -> StepTimedOut:
-        found = StepTimedOut(f"{sentence(lane.step)}: took longer than {self._timeout_seconds:g} s and was ended")
+        found = StepTimedOut(f"{sentence(lane.step)}: {StepTimedOut.words} {self._timeout_seconds:g} s and was ended")
         found.__cause__ = error
         return found
 
