@@ -441,14 +441,17 @@ def test_a_drill_whose_process_is_killed_is_a_failed_drill_and_leaves_nothing(pl
     assert platform.json("points")[-1]["failed_proof"] is None, "it says nothing of the point"
 
 
+def folders(platform):
+    return list((platform.folder / "sandbox").glob("drkeeper-drill-*"))
+
+
 def test_a_drill_that_is_told_to_end_ends_its_process_and_its_servers(platform):
     platform.run("backup")
     drilling = platform.start("drill", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     give_up_at = time.monotonic() + 60
-    while not any((platform.folder / "sandbox").glob("*/mlflow-db/*")) and time.monotonic() < give_up_at:
+    while not (running := [each for each in folders(platform) if living_in(each)]) and time.monotonic() < give_up_at:
         time.sleep(0.02)
-    [folder] = (platform.folder / "sandbox").iterdir()
-    assert living_in(folder)
+    [folder] = running
     drilling.send_signal(signal.SIGTERM)
     assert drilling.wait(60) == 130
     assert living_in(folder) == []
