@@ -199,6 +199,10 @@ UNHEALTHY = {
         {f"drkeeper_scenario_due_timestamp_seconds{{{LOST}}}": always(9 * DAY - 3 * HOUR)},
         {f"drkeeper_scenario_due_timestamp_seconds{{{LOST}}}": always(9 * DAY)},
     ),
+    "DrkeeperScenarioNeverDrilled": (
+        {f"drkeeper_scenario_rehearsed{{{LOST}}}": always(0)},
+        {f"drkeeper_scenario_rehearsed{{{LOST}}}": turned(0, 1, 0)},
+    ),
     "DrkeeperScenarioFailed": (
         {f"drkeeper_scenario_failed{{{LOST}}}": turned(0, 1, 0)},
         {f"drkeeper_scenario_failed{{{LOST}}}": turned(1, 0, 0)},
