@@ -951,6 +951,15 @@ def test_a_gateway_that_does_not_take_them_is_told_without_its_password(gateway,
     assert len(gateway.received) == 1
 
 
+@pytest.mark.parametrize(
+    "address", ["http://u:s3cret@[::1", "http://u:s3cret@ex\u00e4mple", "ftp://u:s3cret@here", "here"]
+)
+def test_a_gateway_that_is_no_address_is_told_without_its_password(address):
+    with pytest.raises(UsageInvalid, match="expects an address") as told:
+        push(address, "p", "x 1")
+    assert "s3cret" not in f"{told.value}{told.value.__cause__}"
+
+
 def test_passwords_of_systems_need_not_be_known_where_metrics_are_made(drkeeper, tmp_path):
     """An exporter listens: what it does not have, nobody can take from it."""
     policy = tmp_path / "drkeeper.yaml"

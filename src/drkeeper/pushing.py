@@ -35,9 +35,14 @@ def push(gateway: str, policy: str, text: str) -> None:
     """
     from drkeeper.buckets.transport import NoAnswer, Transport
 
-    parts = urlsplit(gateway)
+    expected = UsageInvalid("--push expects an address such as http://pushgateway:9091")
+    try:
+        parts = urlsplit(gateway)
+        gateway.encode("ascii")
+    except ValueError:
+        raise expected from None  # its words may hold the password
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageInvalid("--push expects an address such as http://pushgateway:9091")
+        raise expected
     url = gateway if GROUP in parts.path else f"{gateway.rstrip('/')}{GROUP}drkeeper/policy/{quote(policy, safe='')}"
     headers = {"content-type": CONTENT_TYPE, "user-agent": "drkeeper"}
     try:
