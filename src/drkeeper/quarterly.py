@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from drkeeper import __version__, audit, catalog, evidence, findings
 from drkeeper.drill_wiring import rehearsable
 from drkeeper.errors import FrameMissing, RecordCorrupt, UsageInvalid
+from drkeeper.facts import broken
 from drkeeper.policy import Policy
 from drkeeper.quarter import Promised, ProofSeen, Quarter, Run, Sources, build_quarter
 from drkeeper.recovery_point import RecoveryPoint
@@ -225,11 +226,9 @@ def _audit(policy: Policy, vault: Vault, links: Sequence[audit.Link], quarter: Q
     key = policy.evidence.key
     anchors = evidence.anchors(vault, {"the policy's key": public_of(key.get_secret_value())}) if key else {}
     checks = audit.verify_chain(vault, anchors)
-    bad = [check for check in checks if check.verdict != "passed"]
-    verdict: Literal["passed", "failed", "not checked"] = "passed"
-    if bad:
-        verdict = "failed" if any(check.verdict == "failed" for check in bad) else "not checked"
-    told = bad or checks
+    wrong, open_ = broken(checks), [check for check in checks if check.verdict == "not checked"]
+    verdict: Literal["passed", "failed", "not checked"] = "failed" if wrong else "not checked" if open_ else "passed"
+    told = wrong or open_ or sorted(checks, key=lambda check: check.verdict)  # what is only odd stands first
     return AuditPart(
         links=sum(quarter.began_at <= link.at < end for link in links),
         head=head,

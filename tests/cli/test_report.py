@@ -7,6 +7,9 @@ import shlex
 import subprocess
 from datetime import UTC, datetime
 
+import pytest
+
+from drkeeper.facts import Check
 from drkeeper.quarter import Quarter
 
 NOW = Quarter.of(datetime.now(UTC)).name
@@ -117,6 +120,16 @@ def test_a_link_that_was_cut_out_of_the_audit_log_is_in_the_report(cli):
     said = cli.run("report").out
     assert "The audit log does not hold together" in said
     assert json.loads(cli.run("report", "-o", "json").out)["audit"]["verdict"] == "failed"
+
+
+@pytest.mark.parametrize(("severity", "verdict"), [("warning", "passed"), ("error", "failed")])
+def test_what_audit_verify_only_warns_of_breaks_no_report(cli, monkeypatch, severity, verdict):
+    cli.run("backup")
+    odd = Check(subject="audit.3", verdict="failed", severity=severity, detail="the log went on in here alone")
+    whole = Check(subject="audit.chain", verdict="passed", detail="4 links")
+    monkeypatch.setattr("drkeeper.audit.verify_chain", lambda *_: [whole, odd])
+    found = json.loads(cli.run("report", "-o", "json").out)["audit"]
+    assert (found["verdict"], found["detail"].partition(";")[0]) == (verdict, odd.detail)
 
 
 def test_what_cannot_be_reported_is_said_before_anything_is_written(cli):
