@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drkeeper.cli.options import MOMENT
+from drkeeper.cli.options import DEADLINE
 from drkeeper.cli.output import Column, Output, human_time, output_option, show
 from drkeeper.cli.settings import Settings, pass_settings
 from drkeeper.errors import UsageInvalid
@@ -113,7 +113,7 @@ def show_finding(settings: Settings, finding_id: str, output: Output) -> None:
 @command.command("assign")
 @finding_argument()
 @click.option("--to", "owner", default="", help="Who answers for it.")
-@click.option("--due", type=MOMENT, help="Until when, such as 2026-12-10T00:00Z.")
+@click.option("--due", type=DEADLINE, help="Until when, such as 2026-12-10T00:00Z.")
 @pass_settings
 def assign(settings: Settings, finding_id: str, owner: str, due: datetime | None) -> None:
     r"""Say who answers for a finding, until when, or both.
@@ -151,7 +151,7 @@ def close(settings: Settings, finding_id: str, why: str) -> None:
 
 @command.command("accept")
 @finding_argument()
-@click.option("--until", type=MOMENT, required=True, help="Then it is open again, such as 2027-03-31T00:00Z.")
+@click.option("--until", type=DEADLINE, required=True, help="Then it is open again, such as 2027-03-31T00:00Z.")
 @why_option
 @pass_settings
 def accept(settings: Settings, finding_id: str, until: datetime, why: str) -> None:

@@ -87,13 +87,24 @@ def parse_moment(text: str) -> datetime:
     """
     from drkeeper import clock
 
-    try:
-        moment = _moment(text, clock.now())
-    except (ValueError, OverflowError) as error:
-        raise ValueError("expected a moment such as 2026-11-23T02:15Z, or how long ago, such as 90m") from error
+    moment = parse_deadline(text)
     if moment > clock.now() + CLOCKS_DIFFER:
         raise ValueError("expected a moment that has been; without a zone it is in UTC (+01:00 says another)")
     return moment
+
+
+def parse_deadline(text: str) -> datetime:
+    """The same, of a moment that may be yet to come.
+
+    Raises:
+        ValueError: It is none.
+    """
+    from drkeeper import clock
+
+    try:
+        return _moment(text, clock.now())
+    except (ValueError, OverflowError) as error:
+        raise ValueError("expected a moment such as 2026-11-23T02:15Z, or how long ago, such as 90m") from error
 
 
 def _moment(text: str, now: datetime) -> datetime:
@@ -108,6 +119,7 @@ SHARE = Parsed("share", parse_share)
 RATE = Parsed("rate", _rate)
 LISTEN = Parsed("host:port", parse_listen)
 MOMENT = Parsed("time", parse_moment)
+DEADLINE = Parsed("time", parse_deadline)
 
 
 def complete_point(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
