@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from drkeeper import usable
 from drkeeper.actions import back_up
 from drkeeper.controls import listening
-from drkeeper.errors import Aborted, DrkeeperError, LeaseLost, LoadFailed, PointCorrupt, Refused
+from drkeeper.errors import Aborted, DrkeeperError, LeaseLost, LoadFailed, PointCorrupt, Refused, WorldChanged
 from drkeeper.facts import Check, broken
 from drkeeper.fallback import note_corrupt
 from drkeeper.forecast import Limits
@@ -30,9 +30,10 @@ from drkeeper.readiness import copied_until
 from drkeeper.recovery_beside import BesideRestoring
 from drkeeper.report.record import Phase
 from drkeeper.restore import Beside, NothingBeside, Orders, Outcome, Restorer, Unwatched, Watch, abandon
-from drkeeper.steps import FailOver, Prove, Rebuild, Release, Relocate, Step, Switch, VerifyFacts
+from drkeeper.steps import FailOver, Prove, Rebuild, Release, Relocate, RestorePlan, Step, Switch, VerifyFacts
 from drkeeper.vault.vault import Vault
-from drkeeper.wiring import guards, hooking
+from drkeeper.ways import taken
+from drkeeper.wiring import guards, hooking, target
 
 # For a writer that holds a system's lock, beyond the time in which a dead one's ends.
 PATIENCE_SECONDS = 30.0
@@ -169,6 +170,28 @@ def replaced_by(journal: Journal) -> list[str]:
         for step in journal.plan.steps
         if step.step_id in journal.started and isinstance(step, Switch | Release)
     ]
+
+
+def insist_alike(agreed: RestorePlan, other: RestorePlan) -> None:
+    """Of another point the same is done, to the same targets: nobody has agreed to anything else."""
+    same = taken(agreed.ways) == taken(other.ways)
+    if not same or sorted(agreed.targets, key=str) != sorted(other.targets, key=str):
+        raise WorldChanged(
+            f"point {agreed.point_id} is corrupt, and with {other.point_id} the plan would do something else than "
+            "what was agreed to; what was loaded is removed"
+        )
+
+
+def insist_same_places(prepared: Prepared) -> None:
+    """A restore goes on where it was begun: the policy may name other servers by now, which nobody has agreed to."""
+    there = {target.system: target.endpoint for target in prepared.plan.targets}
+    now = {name: target(prepared.policy, name, each, empty=True).endpoint for name, each in prepared.systems.items()}
+    moved = [f"{name}: {there[name]}, now {place}" for name, place in now.items() if place != there[name]]
+    if moved:
+        raise WorldChanged(
+            f"the policy names other targets than it did when this restore began ({'; '.join(moved)}); nothing changed",
+            hint="name the former ones again; or give this restore up, and restore anew",
+        )
 
 
 def occupancy_of(prepared: Prepared, journal: Journal) -> Occupancy:

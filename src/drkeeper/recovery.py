@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 from drkeeper import audit, catalog, clock
 from drkeeper.approvals import Approval, digest_of, insist_approved, insist_unused, waited_seconds
-from drkeeper.carrying import Carrying, after_corrupt, occupancy_of, used_approvals
+from drkeeper.carrying import (
+    Carrying,
+    after_corrupt,
+    insist_alike,
+    insist_same_places,
+    occupancy_of,
+    used_approvals,
+)
 from drkeeper.controls import count
 from drkeeper.errors import PointCorrupt, PointUnknown, VerificationFailed, WorldChanged
 from drkeeper.facts import broken
@@ -26,7 +33,6 @@ from drkeeper.restore import Outcome, Unwatched, Watch, abandon
 from drkeeper.steps import RestorePlan
 from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
-from drkeeper.ways import taken
 from drkeeper.wiring import acting_policy, hooking, loss, narrow, open_systems, open_vault, policy_after, targets
 
 __all__ = [
@@ -121,7 +127,7 @@ class Tries:
     def _of(self, point: RecoveryPoint, fell: Mapping[str, str]) -> Prepared:
         assert self.prepared.again is not None  # noqa: S101 - or there is but one try
         fresh = self.prepared.again(point.point_id)
-        _insist_alike(self.prepared.plan, fresh.plan)
+        insist_alike(self.prepared.plan, fresh.plan)
         self.carrying.watch.say(f"{list(fell.values())[-1]}; restoring point {point.point_id} instead")
         return replace(fresh, plan=fresh.plan.model_copy(update={"fell_back_from": dict(fell)}))
 
@@ -141,6 +147,7 @@ def resume(
         Refused: Somebody has put data into a target that was empty; nothing was changed.
     """
     with _taken_up(policy, plan_id) as (lease, journal, prepared), ExitStack() as stack:
+        insist_same_places(prepared)
         heard = count(prepared.vault, journal.plan.plan_id)
         ending = stack.enter_context(_noted("restore --resume", prepared))
         occupancy = occupancy_of(prepared, journal)
@@ -273,16 +280,6 @@ def _insist_unchanged(prepared: Prepared) -> None:
     seen = targets(prepared.policy, prepared.systems)
     if sorted(seen, key=str) != sorted(prepared.plan.targets, key=str):
         raise WorldChanged("a target has changed since the plan was made; nothing was changed")
-
-
-def _insist_alike(agreed: RestorePlan, other: RestorePlan) -> None:
-    """Of another point the same is done, to the same targets: nobody has agreed to anything else."""
-    same = taken(agreed.ways) == taken(other.ways)
-    if not same or sorted(agreed.targets, key=str) != sorted(other.targets, key=str):
-        raise WorldChanged(
-            f"point {agreed.point_id} is corrupt, and with {other.point_id} the plan would do something else than "
-            "what was agreed to; what was loaded is removed"
-        )
 
 
 def _with_approvals(before: Before, approved: Sequence[Approval]) -> Before:

@@ -15,7 +15,7 @@ import pytest
 from tests.spine.test_carrying import KILLED, LEASE_SECONDS, damage, databases, meddle, newest, wait_for
 
 from drkeeper import carrying, catalog, preparing, recovery, recovery_beside, restores
-from drkeeper.errors import Aborted, LeaseHeld, PointCorrupt, StepTimedOut, WorldChanged
+from drkeeper.errors import Aborted, LeaseHeld, LoadFailed, PointCorrupt, StepTimedOut, WorldChanged
 from drkeeper.forecast import forecast_step
 from drkeeper.journal import read_journals
 from drkeeper.plan import Choice
@@ -198,6 +198,25 @@ def test_who_gives_up_a_restore_that_was_killed_undoes_its_hooks(platform, tmp_p
     time.sleep(LEASE_SECONDS + 0.2)
     recovery.give_up(platform.policy())
     assert [line["phase"] for line in hooks_of(log)] == ["before", "before", "after"]
+
+
+def test_a_restore_goes_on_where_it_was_begun_and_nowhere_else(platform):
+    platform.run("backup")
+    platform.destroy()
+    prepared = recovery.prepare(platform.policy())
+
+    def switch(*_):
+        raise LoadFailed("the server went down")
+
+    meddle(prepared, "mlflow-db", switch=switch)
+    with pytest.raises(LoadFailed):
+        recovery.restore(prepared)
+    former = platform.policy_file.read_text()
+    platform.policy_file.write_text(former.replace("host: 127.0.0.1", "host: localhost"))
+    with pytest.raises(WorldChanged, match=r"mlflow-db: 127\.0\.0\.1:\d+, now localhost"):
+        recovery.resume(platform.policy())
+    platform.policy_file.write_text(former)
+    recovery.resume(platform.policy())
 
 
 def hooks_of(log):
