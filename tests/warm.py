@@ -37,9 +37,9 @@ MESSAGE_BYTES = 1 << 17
 LINE_BYTES = 16
 
 
-def run(words, *, env, timeout):
+def run(words, *, env, timeout, cwd=None):
     """As `subprocess.run` with the output caught and no input; `words` come after `drkeeper`."""
-    process = Process(words, env)
+    process = Process(words, env, cwd)
     try:
         out, err = process.communicate(timeout)
     except subprocess.TimeoutExpired:
@@ -51,14 +51,14 @@ def run(words, *, env, timeout):
 class Process:
     """What tests need of `subprocess.Popen`, with the output caught and no input."""
 
-    def __init__(self, words, env):
+    def __init__(self, words, env, cwd=None):
         self.args = [str(word) for word in words]
         self.returncode = None
         self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed when they were read
         self._said = ["", ""]
         self._way, telling = socket.socketpair()
         with telling:
-            request = json.dumps({"words": self.args, "env": env, "folder": str(Path.cwd())}).encode()
+            request = json.dumps({"words": self.args, "env": env, "folder": str(cwd or Path.cwd())}).encode()
             socket.send_fds(starter(), [request], [*(file.fileno() for file in self._files), telling.fileno()])
         self.pid = int(self._line())
 

@@ -1,9 +1,10 @@
 """Ways of looking at what a chart rendered, and of doing what a kubelet would do with it."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+import warm
 
 POLICY = "/etc/drkeeper/drkeeper.yaml"
 
@@ -46,8 +47,9 @@ class Kubelet:
 
     def run(self, template, *, timeout=180):
         """To its end."""
-        command, place = self.prepared(template)
-        return subprocess.run(command, **place, capture_output=True, text=True, timeout=timeout, check=False)
+        (program, *words), place = self.prepared(template)
+        assert Path(program).name == "drkeeper"
+        return warm.run(words, **place, timeout=timeout)
 
     def prepared(self, template):
         """Mounts what it mounts; its command line, and where it is run."""
