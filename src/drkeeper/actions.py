@@ -93,6 +93,8 @@ def back_up(
         stop: Set from elsewhere to end it.
     """
     vault, names = open_vault(policy), tuple(names)
+    if purpose == "backup":
+        catalog.insist_own(vault, policy.name)
     selected = " ".join(names) if set(policy.systems) - set(names) else ""
     about = {"purpose": purpose, **({"selected": selected} if selected else {})}
     with audit.recorded(vault, policy.name, "backup", **about) as ending:
@@ -185,6 +187,7 @@ def send_waiting(vault: Vault, systems: Mapping[str, System]) -> list["Delivered
 def copy_points(policy: Policy, *, wait_seconds: float = 0, progress: Progress | None = None) -> Copied:
     """Bring every point to every region that lacks it, and send what earlier points could not send."""
     vault = open_vault(policy)
+    catalog.insist_own(vault, policy.name)
     ttl_seconds = policy.vault.lease.total_seconds()
     with audit.recorded(vault, policy.name, "replicate") as ending:
         with hold(vault.primary, WRITE, ttl_seconds=ttl_seconds, wait_seconds=wait_seconds) as lease:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from pydantic import AwareDatetime, Field
 
 from drkeeper import clock
-from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, VaultUnreachable
+from drkeeper.errors import FrameMissing, PointUnknown, RecordCorrupt, Refused, VaultUnreachable
 from drkeeper.facts import Check, Verdict
 from drkeeper.recovery_point import Record, RecoveryPoint
 from drkeeper.vault.layout import PINS, POINTS, PROOFS, object_id, point_id_of, point_key, time_text
@@ -147,6 +147,20 @@ def find_point(vault: Vault, wanted: str, *, allow_partial: bool = False) -> Rec
         raise PointUnknown(f"{len(matching)} points begin with {wanted}: {', '.join(map(point_id_of, matching))}")
     near = get_close_matches(wanted.lower(), [point_id_of(key) for key in keys], n=3, cutoff=0.5)
     raise PointUnknown(f"no recovery point {wanted}", hint=f"did you mean {' or '.join(near)}?" if near else "")
+
+
+def insist_own(vault: Vault, policy: str) -> None:
+    """Refuse a vault that another policy backs up into: `latest` and retention would mean the points of both.
+
+    Raises:
+        Refused: The newest backup is of another policy.
+    """
+    newest = next((point for point in newest_first(vault) if point.purpose == "backup"), None)
+    if newest is not None and newest.policy != policy:
+        raise Refused(
+            f"the vault holds the recovery points of policy {newest.policy}, not of {policy}; nothing was changed",
+            hint="give each policy a folder or bucket of its own under vault.regions, or this one its former name",
+        )
 
 
 def key_of(point: RecoveryPoint) -> str:

@@ -72,6 +72,7 @@ def pruning(policy: Policy, *, grace: timedelta = GRACE, wait_seconds: float = 0
     """A prune that is planned, under the lease; leave the block without `carry_out` and nothing is changed."""
     vault = open_vault(policy)
     with hold(vault.primary, WRITE, ttl_seconds=policy.vault.lease.total_seconds(), wait_seconds=wait_seconds) as lease:
+        catalog.insist_own(vault, policy.name)
         plan = plan_prune(vault, rules(policy), now=clock.now(), grace=grace)
         yield Pruning(vault=vault, lease=lease, plan=plan, policy=policy.name)
 

@@ -7,9 +7,9 @@ import pytest
 
 
 def vault_files(platform):
-    """All but who was there: leases and session notes come and go with each process."""
+    """All but who was there, and what he tried: leases, session notes and the audit log are of each process."""
     files = (platform.folder / "vault").rglob("*.json")
-    return sorted(file for file in files if not {"leases", "sessions"} & set(file.parts))
+    return sorted(file for file in files if not {"leases", "sessions", "audit"} & set(file.parts))
 
 
 @pytest.fixture
@@ -101,3 +101,14 @@ def test_a_store_that_refuses_the_connection_has_its_own_exit_code(platform, unc
 def test_an_unknown_point_is_refused_with_a_hint(platform, unchanged):
     refused = platform.run("restore", "ffffffffffff", "--yes", code=2)
     assert "no recovery point ffffffffffff" in refused.stderr
+
+
+def test_a_vault_of_another_policy_is_neither_backed_up_into_nor_pruned(platform):
+    platform.run("backup", "--system", "online-store")
+    before = vault_files(platform)
+    change(platform, "name: spine", "name: other")
+    for command in (("backup",), ("prune", "--yes")):
+        refused = platform.run(*command, code=4)
+        assert "holds the recovery points of policy spine, not of other; nothing was changed" in refused.stderr
+        assert "hint: " in refused.stderr
+    assert vault_files(platform) == before
