@@ -24,6 +24,7 @@ from drkeeper.errors import DrkeeperError, Interrupted
 from drkeeper.forecast import History
 from drkeeper.progress import Progress
 from drkeeper.systems import load_kind
+from drkeeper.throttle import set_by_signal
 from drkeeper.vault.store import StoreOptions, open_store
 from drkeeper.vault.vault import Vault
 
@@ -94,7 +95,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: set_by_signal(stop))
     order = TypeAdapter(Order).validate_json(os.fdopen(os.dup(orders), "rb").readline())
     threading.Thread(target=_heed, args=(orders, stop), daemon=True).start()
     teller = Teller(os.fdopen(answers, "wb"))

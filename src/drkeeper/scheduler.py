@@ -3,11 +3,9 @@
 Heartbeats run beside the other jobs: a mark that waited for a long backup would measure a loss that never was.
 """
 
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FrameType
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -44,7 +42,7 @@ def run_jobs(
 
     Args:
         jobs: By name.
-        stop: Set by SIGTERM or SIGINT, see `stop_on_signals`.
+        stop: Set by SIGTERM or SIGINT.
         check_alone: Raises LeaseLost when another daemon may be at work: then this one stops.
         misfire_grace_seconds: How late a missed run is still made up; None: always, once.
     """
@@ -67,17 +65,6 @@ def run_jobs(
     stop.wait()
     scheduler.shutdown(wait=True)
     get_logger().info("scheduler stopped")
-
-
-def stop_on_signals(stop: threading.Event) -> None:
-    """Set `stop` on SIGTERM and SIGINT."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
 
 
 def _guarded(job: Job, stop: threading.Event, check_alone: Callable[[], None]) -> None:

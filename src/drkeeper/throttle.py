@@ -1,5 +1,6 @@
 """What holds a stream back: a bandwidth cap, so that those who are served have room; and the word to stop."""
 
+import _thread
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -56,6 +57,14 @@ def stopped_by(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         _STOP.reset(token)
+
+
+def set_by_signal(stop: threading.Event) -> None:
+    """Set the event out of a signal's handler.
+
+    Not in the handler's own thread: that may hold the event's lock, as it is waiting for it, and would wait for ever.
+    """
+    _thread.start_new_thread(stop.set, ())
 
 
 def current_stop() -> threading.Event:

@@ -9,12 +9,14 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import click
 import pytest
 
 from drkeeper import errors
 from drkeeper.cli.errors import guarded, hide_secrets, wants_json
+from drkeeper.cli.interrupt import stoppable
 from drkeeper.cli.root import COMMANDS, SUMMARIES, root, run
 from drkeeper.cli.settings import Settings
 
@@ -252,6 +254,15 @@ def test_the_first_signal_asks_and_the_second_ends():
         assert process.stdout.readline() == "asked\n"
         process.send_signal(signal.SIGTERM)
         assert "KeyboardInterrupt" in process.communicate(timeout=20)[1]
+
+
+def test_a_signal_is_heard_by_who_holds_the_lock_of_what_it_sets():
+    with stoppable() as stop:
+        with stop._cond:  # as the main thread does for a moment, whenever it begins or ends to wait
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.05)
+            assert not stop.is_set()
+        assert stop.wait(20)
 
 
 def test_a_reader_that_goes_away_is_no_error():

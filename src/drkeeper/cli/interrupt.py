@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from drkeeper.throttle import set_by_signal
+
 
 @contextmanager
 def stoppable() -> Iterator[threading.Event]:
@@ -15,11 +17,13 @@ def stoppable() -> Iterator[threading.Event]:
         KeyboardInterrupt: At the second signal.
     """
     stop = threading.Event()
+    asked: list[int] = []
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if asked or stop.is_set():
             raise KeyboardInterrupt
-        stop.set()
+        asked.append(number)
+        set_by_signal(stop)
 
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     previous = {number: signal.signal(number, handle) for number in numbers}
