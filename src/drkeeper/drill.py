@@ -145,7 +145,7 @@ class _Drill:
 
     def _carry_out(self, plan: RestorePlan, endpoints: Mapping[str, System]) -> None:
         request, measured = self.request, self.measured
-        preflight(request.point, plan, endpoints)
+        preflight(request.point, plan, endpoints, self._vault)
         restorer = Restorer(
             plan=plan,
             point=request.point,

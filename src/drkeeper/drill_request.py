@@ -33,6 +33,7 @@ class Exercise:
         left: Systems that are taken to be there still.
         regions_gone: Of the vault; never asked.
         data_wrong: The systems that are gone are there, and hold wrong data since `disaster_at`.
+        partly: What is left of the systems would stay; a drill has nothing that is left.
         other_key: The vault was opened with an identity that is not the policy's usual one.
         disaster_at: When it is taken to strike; None: as the drill begins.
         seed: Of a surprise.
@@ -45,6 +46,7 @@ class Exercise:
     left: tuple[str, ...] = ()
     regions_gone: tuple[str, ...] = ()
     data_wrong: bool = False
+    partly: bool = False
     other_key: bool = False
     disaster_at: datetime | None = None
     seed: int | None = None

@@ -96,6 +96,7 @@ def exercise_of(policy: Policy, lost: Loss, own: "ScenarioPolicy | None") -> Exe
         left=lost.left,
         regions_gone=lost.regions,
         data_wrong=scenario.data_wrong,
+        partly=scenario.partly,
         other_key=scenario.key_lost and bool(own and own.identity),
         lead=policy.drills.lead,
         observers=policy.drills.observers,

@@ -6,6 +6,10 @@ from drkeeper.drill_request import DrillRequest, Exercise, Measured
 from drkeeper.report.record import Forecast, Objectives
 from drkeeper.report.words import duration, moment
 
+PARTLY = (
+    "that only what is gone of a cluster is put back, and other namespaces stay as they are: a drill restores all of "
+    "it into an empty one"
+)
 NOT_TESTED = (
     "provisioning of production hardware, network and DNS: the sandbox runs on the machine of the drill",
     "the wait for disks: a sandbox server does not sync what it writes, as a production server does",
@@ -73,6 +77,8 @@ def _borrowed(measured: Measured) -> Iterator[str]:
 def _beside(request: DrillRequest) -> Iterator[str]:
     if not request.exercise.scenario:
         return
+    if request.exercise.partly:
+        yield PARTLY
     for record in request.systems:
         if record.kind == "objects" or (record.kind == "redis" and _is_online_store(request, record.name)):
             yield BESIDE[record.kind].format(record.name)

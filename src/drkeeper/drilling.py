@@ -83,10 +83,16 @@ class Setting:
         """The same for people who recover by hand.
 
         Raises:
-            Refused: Nobody could: nothing is left to restore from.
+            Refused: Nobody could: nothing is left to restore from, or beside.
         """
         if self.problem:
             raise Refused(self.problem)
+        if self.request.exercise.partly:
+            name = self.request.exercise.scenario
+            raise Refused(
+                f"in scenario {name} a part of a cluster is gone, and a game day begins with empty servers",
+                hint=f"rehearse it by `drkeeper drill run --scenario {name}`, and with people `everything-lost`",
+            )
         exercise = replace(self.request.exercise, kind="game day", participants=participants)
         return replace(self, request=replace(self.request, exercise=exercise))
 

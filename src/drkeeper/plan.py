@@ -66,7 +66,8 @@ def build_plan(
         now: Goes into the record.
         history: Earlier runs, for the forecast.
         choice: What somebody chose.
-        meanings: Applications; those of which a system is restored, whole and in place, are asked at the end.
+        meanings: Applications; those of which a system is restored, whole and in place, or for a scenario, are asked
+            at the end.
         course: What is done for a scenario beside restoring.
         limits: How many steps run at once, for the forecast of the whole; which hosts they are on is known here.
 
@@ -79,7 +80,7 @@ def build_plan(
     _insist_free(_holding(wanted), into=choice.into, overwrite=choice.overwrite)
     steps = _all_steps(point, wanted, choice, course, history)
     names = {target.system for target in wanted}
-    if choice.prove and not choice.only and not choice.into:
+    if choice.prove and not choice.into and (course.scenario or not choice.only):
         steps += tuple(proofs(meanings, names | {way.system for way in course.ways}, steps, history))
     hosts = {step.step_id: step.host for step in steps}
     return RestorePlan(

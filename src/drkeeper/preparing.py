@@ -1,8 +1,7 @@
 """Before a restore: find the point, look at the targets, plan, ask what would stop it. Changes nothing."""
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,8 @@ from drkeeper.facts import Check
 from drkeeper.forecast import Limits
 from drkeeper.plan import WHOLE, Choice, build_plan, fingerprint
 from drkeeper.policy import Policy
-from drkeeper.progress import Silent
-from drkeeper.recovery_point import RecoveryPoint, SystemRecord
-from drkeeper.restore import VaultStreams, preflight
+from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.restore import preflight, streams_of
 from drkeeper.scenario_plan import Asking, look_ahead
 from drkeeper.scenarios import Scenario
 from drkeeper.steps import Prove, RestorePlan
@@ -81,7 +79,7 @@ def prepare(
     )
     wanted = {target.system for target in plan.targets}
     systems = {name: system for name, system in systems.items() if name in wanted}
-    checks = tuple(preflight(point, plan, systems))
+    checks = tuple(preflight(point, plan, systems, vault))
     again = partial(prepare, policy, names=names, choice=choice)
     return Prepared(policy, vault, point, plan, systems, checks, again=again)
 
@@ -116,7 +114,8 @@ def prepare_scenario(
     systems = {system: each for system, each in outlook.systems.items() if system in wanted}
 
     def again(other: str) -> Prepared:
-        return prepare_scenario(policy, name, before=before, point_id=other, choice=choice)
+        same = replace(choice, only=plan.only)
+        return prepare_scenario(policy, name, before=before, point_id=other, choice=same)
 
     return Prepared(outlook.policy, outlook.vault, point, plan, systems, outlook.checks, outlook.loss.scenario, again)
 
@@ -159,11 +158,6 @@ def prepare_saved(policy: Policy, file: Path) -> Prepared:
     if fingerprint(fresh.plan) != fingerprint(saved):
         raise WorldChanged(f"what {file} would do is not what it would do now; nothing was changed")
     return fresh
-
-
-def streams_of(vault: Vault, record: SystemRecord) -> VaultStreams:
-    """One system's streams, told to nobody."""
-    return VaultStreams(vault, record, Silent(), threading.Event())
 
 
 def read_plan(file: Path) -> RestorePlan:

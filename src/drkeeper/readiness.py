@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from drkeeper import artifacts
 from drkeeper._rebuild import kept, records
 from drkeeper.applications._feast.options import Options as FeastOptions
-from drkeeper.errors import DrkeeperError, Interrupted
+from drkeeper.errors import DrkeeperError, Interrupted, KeyMissing
 from drkeeper.facts import Check, broken
 from drkeeper.failover import current_roles
 from drkeeper.failover.plan import Asked, plan_failover
@@ -24,12 +24,13 @@ from drkeeper.rebuild_plan import predict
 from drkeeper.recovery_point import RecoveryPoint, SystemRecord
 from drkeeper.replication.records import ReplicationRecord
 from drkeeper.replication.run import Pair
+from drkeeper.restore import asked
 from drkeeper.steps import Target
 from drkeeper.systems import System
 from drkeeper.vault.layout import REPLICATIONS
 from drkeeper.vault.vault import Vault
 from drkeeper.ways import ReplicaSeen, StoreSeen
-from drkeeper.wiring import target
+from drkeeper.wiring import open_vault, target
 
 RETRIES = 1
 FIND_FEAST = "import importlib.util, sys; sys.exit(importlib.util.find_spec('feast') is None)"
@@ -54,6 +55,17 @@ class TargetSeen:
     remedies: tuple[str, ...] = ()
 
 
+def vault_left(policy: Policy) -> tuple[Vault, str]:
+    """The vault in the regions that are left; opened without a key where the one that is there is wrong."""
+    try:
+        return open_vault(policy), ""
+    except KeyMissing as error:
+        encryption = policy.vault.encryption
+        keyless = encryption and encryption.model_copy(update={"identity": None})
+        bare = policy.vault.model_copy(update={"encryption": keyless})
+        return open_vault(policy.model_copy(update={"vault": bare})), str(error)
+
+
 def hurried(policy: Policy) -> Policy:
     """The same, for a look: endpoints that may be gone are asked no more than twice each."""
     systems = {
@@ -66,7 +78,7 @@ def hurried(policy: Policy) -> Policy:
 
 
 def targets_seen(
-    policy: Policy, systems: Mapping[str, System], point: RecoveryPoint | None, *, ask: bool = True
+    policy: Policy, systems: Mapping[str, System], point: RecoveryPoint | None, vault: Vault, *, ask: bool = True
 ) -> dict[str, TargetSeen]:
     """What each endpoint is, and what it says against a restore of the point.
 
@@ -74,13 +86,14 @@ def targets_seen(
         policy: Whose systems.
         systems: The endpoints.
         point: None: they are not asked whether it fits.
+        vault: Where it is.
         ask: Whether they are asked at all.
     """
 
     def see(name: str) -> TargetSeen:
         record = point.system(name) if point is not None else None
         return (
-            _target(policy, name, systems[name], record)
+            _target(policy, name, systems[name], record, vault)
             if ask
             else TargetSeen(target(policy, name, systems[name], empty=True))
         )
@@ -88,12 +101,12 @@ def targets_seen(
     return all_at_once(see, systems)
 
 
-def _target(policy: Policy, name: str, system: System, record: SystemRecord | None) -> TargetSeen:
+def _target(policy: Policy, name: str, system: System, record: SystemRecord | None, vault: Vault) -> TargetSeen:
     seen = target(policy, name, system, empty=True)
     try:
         seen = seen.model_copy(update={"empty": system.is_empty()})
-        asked = system.preflight(record) if record is not None and record.status != "failed" else ()
-        checks = tuple(check.model_copy(update={"subject": f"{name}.{check.subject}"}) for check in asked)
+        said = asked(system, record, vault) if record is not None and record.status != "failed" else ()
+        checks = tuple(check.model_copy(update={"subject": f"{name}.{check.subject}"}) for check in said)
     except Interrupted:
         raise
     except DrkeeperError as error:

@@ -25,11 +25,11 @@ from drkeeper.lease import Lease
 from drkeeper.log import get_logger
 from drkeeper.plan import UNDO
 from drkeeper.policy import Policy
-from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, prepare_scenario, streams_of
+from drkeeper.preparing import Prepared, differences, prepare, prepare_saved, prepare_scenario
 from drkeeper.progress import Progress, Silent
 from drkeeper.recovery_alone import alone
 from drkeeper.recovery_point import RecoveryPoint
-from drkeeper.restore import Outcome, Unwatched, Watch, abandon
+from drkeeper.restore import Outcome, Unwatched, Watch, abandon, streams_of
 from drkeeper.steps import RestorePlan
 from drkeeper.systems import Holding, Identifying
 from drkeeper.vault.vault import Vault
@@ -272,7 +272,7 @@ def _times(prepared: Prepared) -> int:
     Nor where it was approved: another one loses more, and that is for those who approve to say.
     """
     plan = prepared.plan
-    this_one = prepared.point.purpose != "backup" or plan.only or plan.into
+    this_one = prepared.point.purpose != "backup" or (plan.only and not plan.scenario) or plan.into
     return 0 if this_one or prepared.again is None else prepared.policy.recovery.fall_back
 
 

@@ -5,7 +5,7 @@ crash the journal says which steps are done; the others are simply done again: a
 """
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import assert_never
@@ -51,7 +51,7 @@ from drkeeper.steps import (
     VerifyFacts,
     sentence,
 )
-from drkeeper.systems import Holding, SelfProving, System
+from drkeeper.systems import Holding, Parted, SelfProving, System
 from drkeeper.throttle import stopped_by
 from drkeeper.vault.vault import Vault
 
@@ -250,7 +250,7 @@ def systems_of(step: Step) -> tuple[str, ...]:
     return (step.system,) if isinstance(step, Load | Switch | Release | VerifyFacts | FailOver) else ()
 
 
-def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, System]) -> list[Check]:
+def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, System], vault: Vault) -> list[Check]:
     """Ask every target what would stop this restore; nothing is changed.
 
     Raises:
@@ -260,7 +260,7 @@ def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, S
         check.model_copy(update={"subject": f"{target.system}.{check.subject}"})
         for target in plan.targets
         if (record := point.system(target.system)) is not None
-        for check in endpoints[target.system].preflight(record)
+        for check in asked(endpoints[target.system], record, vault)
     ]
     errors = broken(checks)
     if errors:
@@ -270,6 +270,18 @@ def preflight(point: RecoveryPoint, plan: RestorePlan, endpoints: Mapping[str, S
             hint="; ".join(check.remedy for check in errors if check.remedy),
         )
     return checks
+
+
+def asked(endpoint: System, record: SystemRecord, vault: Vault) -> Iterator[Check]:
+    """What one target says of a restore, and of the part that it is narrowed to."""
+    yield from endpoint.preflight(record)
+    if isinstance(endpoint, Parted):
+        yield from endpoint.preflight_part(streams_of(vault, record))
+
+
+def streams_of(vault: Vault, record: SystemRecord) -> VaultStreams:
+    """One system's streams, told to nobody."""
+    return VaultStreams(vault, record, Silent(), threading.Event())
 
 
 def abandon(plan: RestorePlan, endpoints: Mapping[str, System]) -> None:

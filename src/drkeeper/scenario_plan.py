@@ -1,7 +1,7 @@
 """From a scenario to a plan: what is gone, the point, the ways back, one graph of steps, or every reason against it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from drkeeper.errors import KeyMissing, Refused
 from drkeeper.facts import Check
 from drkeeper.failover import current_roles
 from drkeeper.forecast import Limits
+from drkeeper.lost_parts import insist_has_parts, lost_parts
 from drkeeper.plan import WHOLE, Choice, build_plan
 from drkeeper.policy import Policy
 from drkeeper.readiness import (
@@ -24,6 +25,7 @@ from drkeeper.readiness import (
     replicas_seen,
     stores_seen,
     targets_seen,
+    vault_left,
 )
 from drkeeper.recovery_beside import asked
 from drkeeper.recovery_point import RecoveryPoint
@@ -32,7 +34,7 @@ from drkeeper.steps import RESTORING, RestorePlan, Way
 from drkeeper.systems import System
 from drkeeper.vault.vault import Vault
 from drkeeper.ways import Promise, Seen, choose, stuck, taken
-from drkeeper.wiring import acting_policy, host_of, loss, meanings, open_systems, open_vault, policy_after
+from drkeeper.wiring import acting_policy, host_of, loss, meanings, narrow, open_systems, policy_after
 
 if TYPE_CHECKING:
     from drkeeper._policy.recovery_sections import ScenarioPolicy
@@ -76,6 +78,7 @@ class Outlook:
         policy: As it is after the loss.
         systems: Endpoints of the systems that are gone.
         sealed: Why the point cannot be read; "" where it can.
+        only: Parts of the only system that is gone; () where it is gone as a whole.
         reasons: Why the plan is not carried out.
         remedies: What to do about them.
     """
@@ -88,6 +91,7 @@ class Outlook:
     systems: dict[str, System]
     targets: dict[str, TargetSeen]
     sealed: str = ""
+    only: tuple[str, ...] = ()
     ways: tuple[Way, ...] = ()
     reasons: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
@@ -124,22 +128,15 @@ def look_ahead(policy: Policy, asking: Asking) -> Outlook:
     """
     lost, own = loss(policy, asking.scenario)
     left = policy_after(policy, lost, own)
-    vault, no_key = _vault(left)
-    outlook = _look(left, vault, lost, _promise(policy, own), asking)
+    vault, no_key = vault_left(left)
+    named = asking.choice.only or (own.namespaces if own is not None else ())
+    insist_has_parts(lost.scenario, named)
+    outlook = _look(
+        left, vault, lost, _promise(policy, own), replace(asking, choice=replace(asking.choice, only=named))
+    )
     outlook.sealed = no_key or outlook.sealed
     _decide(outlook, asking)
     return outlook
-
-
-def _vault(policy: Policy) -> tuple[Vault, str]:
-    """The vault in the regions that are left; opened without a key where the one that is there is wrong."""
-    try:
-        return open_vault(policy), ""
-    except KeyMissing as error:
-        encryption = policy.vault.encryption
-        keyless = encryption and encryption.model_copy(update={"identity": None})
-        bare = policy.vault.model_copy(update={"encryption": keyless})
-        return open_vault(policy.model_copy(update={"vault": bare})), str(error)
 
 
 def _promise(policy: Policy, own: "ScenarioPolicy | None") -> Promise:
@@ -163,7 +160,9 @@ def _look(policy: Policy, vault: Vault, lost: Loss, promise: Promise, asking: As
     )
     ask = not asking.what_if
     acting, past = acting_policy(policy, vault), history(vault)
-    targets = targets_seen(policy, open_systems(hurried(acting), lost.systems), found.point, ask=ask)
+    hasty = open_systems(hurried(acting), lost.systems)
+    part = lost_parts(lost.scenario, asking.choice.only, hasty, vault, found.point, ask=ask)
+    targets = targets_seen(policy, narrow(policy, hasty, part.only, ""), found.point, vault, ask=ask)
     sealed = key_trouble(vault, found.point) if found.point is not None and (ask or lost.scenario.key_lost) else ""
     seen = Seen(
         loss=lost,
@@ -177,7 +176,12 @@ def _look(policy: Policy, vault: Vault, lost: Loss, promise: Promise, asking: As
         stores=stores_seen(policy, vault, lost.systems, past, ask=ask),
         history=past,
     )
-    return Outlook(policy, vault, lost, found, seen, open_systems(acting, lost.systems), targets, sealed)
+    systems = narrow(policy, open_systems(acting, lost.systems), part.only, "")
+    outlook = Outlook(policy, vault, lost, found, seen, systems, targets, sealed, part.only)
+    if part.reason:
+        outlook.reasons.append(part.reason)
+        outlook.remedies.append(part.remedy)
+    return outlook
 
 
 def _decide(outlook: Outlook, asking: Asking) -> None:
@@ -197,7 +201,7 @@ def _decide(outlook: Outlook, asking: Asking) -> None:
             plan_id=token_hex(4),
             now=outlook.seen.now,
             history=outlook.seen.history,
-            choice=_overwriting(asking.choice, overwrite=overwrite),
+            choice=replace(asking.choice, overwrite=overwrite, only=outlook.only, into=""),
             meanings=meanings(outlook.policy),
             course=_course(outlook, asking, restored),
             limits=Limits(outlook.policy.recovery.at_once, outlook.policy.recovery.at_once_per_host),
@@ -205,10 +209,6 @@ def _decide(outlook: Outlook, asking: Asking) -> None:
     except Refused as error:
         outlook.reasons.append(str(error).removesuffix("; nothing was changed"))
         outlook.remedies.append(error.hint)
-
-
-def _overwriting(choice: Choice, *, overwrite: bool) -> Choice:
-    return Choice(overwrite, choice.allow_partial, choice.keep_held, choice.prove)
 
 
 def _against(outlook: Outlook, asking: Asking, kinds: dict[str, str]) -> None:

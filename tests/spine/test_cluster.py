@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyrage
@@ -20,6 +21,7 @@ from drkeeper.sandbox import start_sandbox
 from drkeeper.sandbox.kubernetes import start
 
 NAMESPACE = "shop"
+NAMED = {"metadata": {"name": "one"}}
 SCRATCH = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "drkeeper-scratch"}}
 
 
@@ -115,6 +117,13 @@ objectives: {{rto: 1h, rpo: 24h}}
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def refused(self, *words, code=4):
+        """What is said of it."""
+        known = {**os.environ, **self.environment}
+        done = warm.run(("--policy", self.policy_file, *words), env=known, timeout=240)
+        assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+        return done.stderr
+
     def json(self, *words, code=0, environment=None):
         return json.loads(self.run(*words, "-o", "json", code=code, environment=environment))
 
@@ -122,6 +131,36 @@ objectives: {{rto: 1h, rpo: 24h}}
         for path, version, kind, name, content in manifests():
             body = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **content}
             (plane or self.plane).request("POST", path, body)
+
+    def define(self, kind):
+        """A kind of objects of our own; where its definition is served."""
+        singular, definitions = kind.lower(), "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        schema = {"openAPIV3Schema": {"type": "object"}}
+        spec = {
+            "group": "shop.test",
+            "scope": "Namespaced",
+            "names": {"plural": f"{singular}s", "singular": singular, "kind": kind},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        }
+        name = f"{singular}s.shop.test"
+        self.plane.request("POST", definitions, {"metadata": {"name": name}, "spec": spec})
+        return f"{definitions}/{name}"
+
+    def served(self, path):
+        try:
+            return self.plane.request("GET", path)
+        except Exception:  # noqa: BLE001 - not there
+            return None
+
+    def until(self, act):
+        """Again and again, until it does not fail, and says yes."""
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(Exception):
+                if act():
+                    return
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
     def cache(self):
         return redis.Redis(port=self.valkey.options["port"], password=self.valkey.options["password"])
@@ -268,28 +307,106 @@ def held(site, plane):
         return False
 
 
-def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site):
-    path = "/api/v1/namespaces/default/configmaps"
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "other-"}, "data": {"a": "b"}}
-    other = site.plane.request("POST", path, body)["metadata"]
+OTHER = "/api/v1/namespaces/team-b/configmaps/other"
+
+
+@pytest.fixture
+def neighbour(site):
+    """Another namespace with an object, which is changed after a backup."""
+    plane = site.plane
+    plane.request("POST", "/api/v1/namespaces", {"metadata": {"name": "team-b"}})
+    plane.request("POST", Path(OTHER).parent.as_posix(), {"metadata": {"name": "other"}, "data": {"a": "b", "c": "d"}})
+
+    def change():
+        # What nobody owns any more, an apply would bring back.
+        plane.request("PUT", OTHER, {"metadata": {"name": "other"}, "data": {"a": "b"}})
+        # What somebody else holds: a release that came by here would say that it cannot read this.
+        deployment = manifests()[-1][-1]
+        held = {"metadata": {"name": "held", "annotations": {"drkeeper.io/held": "?"}}, **deployment}
+        plane.request("POST", "/apis/apps/v1/namespaces/team-b/deployments", held)
+        return seen(plane)
+
+    yield change
+    delete_namespace(plane, "team-b")
+
+
+def seen(plane):
+    """The other namespace: versions, and of what its controller writes to, only what it does not write."""
+    versions = [
+        plane.request("GET", each)["metadata"]["resourceVersion"] for each in (OTHER, "/api/v1/namespaces/team-b")
+    ]
+    held = plane.request("GET", "/apis/apps/v1/namespaces/team-b/deployments/held")["metadata"]
+    return [*versions, held["generation"], held["annotations"]["drkeeper.io/held"]]
+
+
+def test_a_deleted_namespace_is_put_back_and_what_is_left_stays_as_it_is(site, neighbour):
     site.run("backup")
+    present = neighbour()
+    words = site.refused("restore", "--scenario", "namespace-deleted", "--yes")
+    assert "every namespace of the recovery point is there" in words
+    assert "--namespace NAME" in words
     delete_namespace(site.plane)
     site.cache().hset("customer:2", mapping={"spent": 1})
-    done = site.json("restore", "--scenario", "namespace-deleted", "--yes")
-    assert [step["verb"] for step in done["steps"]] == ["undo", "load", "switch", "release", "verify"]
+    assert "team-b" not in site.run("plan", "--scenario", "namespace-deleted", "--diff")
+    saved = site.folder / "plan.json"
+    site.run("plan", "--scenario", "namespace-deleted", "--out", saved)
+    assert json.loads(saved.read_text())["only"] == [NAMESPACE]
+    done = site.json("restore", "--plan", saved, "--yes")
+    assert [step["verb"] for step in done["steps"]] == ["load", "switch", "release", "verify"]
     assert "failed" not in {check["verdict"] for check in done["checks"]}
     assert site.deployment(site.plane)["spec"]["replicas"] == 3
     assert site.cache().exists("customer:2"), "only the cluster was restored"
-    after = site.plane.request("GET", f"{path}/{other['name']}")["metadata"]
-    assert (after["uid"], after["resourceVersion"]) == (other["uid"], other["resourceVersion"])
-    site.plane.request("DELETE", f"{path}/{other['name']}")
+    assert seen(site.plane) == present
 
 
-def delete_namespace(plane):
-    if any(each["metadata"]["name"] == NAMESPACE for each in namespaces(plane)):
-        plane.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+def test_a_named_namespace_is_set_back_and_a_resume_leaves_the_others_as_they_are(site, neighbour):
+    settings = "/api/v1/namespaces/shop/configmaps/settings"
+    site.run("backup")
+    site.plane.request("DELETE", settings)
+    wrong = '{around: "release:cluster", before: {command: ["false"]}}'
+    site.write_policy(more=f"sandbox: {{folder: {site.folder}/sandbox}}\nhooks: [{wrong}]")
+    present = neighbour()
+    site.run("restore", "--scenario", "namespace-deleted", "--namespace", NAMESPACE, "--yes", code=4)
+    assert site.deployment(site.plane)["spec"]["replicas"] == 0, "it failed before anything was held"
+    site.write_policy()
+    done = site.json("restore", "--resume")
+    assert [step["verb"] for step in done["steps"]] == ["undo", "load", "switch", "release", "verify"]
+    assert site.deployment(site.plane)["spec"]["replicas"] == 3
+    assert site.plane.request("GET", settings)["data"] == {"colour": "blue"}
+    assert seen(site.plane) == present
+
+
+def test_a_part_is_restored_by_its_name_and_refused_where_its_definition_is_gone(site, neighbour):
+    definition = site.define("Gadget")
+    path = "/apis/shop.test/v1/namespaces/shop/gadgets"
+    site.until(lambda: site.plane.request("POST", path, {"apiVersion": "shop.test/v1", "kind": "Gadget", **NAMED}))
+    site.run("backup")
+    present = neighbour()
+    site.plane.request("DELETE", f"{path}/one")
+    site.run("restore", "--system", "cluster", "--only", "shop/", "--overwrite", "--yes")
+    assert site.plane.request("GET", f"{path}/one")
+    assert "nothing of it" in site.refused("plan", "--system", "cluster", "--only", "nowhere/", "--overwrite")
+    assert "kubeconfig" in site.refused("plan", "--system", "cluster", "--into", "s3://else", code=2)
+    delete_namespace(site.plane)
+    site.plane.request("DELETE", definition)
+    site.until(lambda: not site.served(definition))
+    words = site.refused("restore", "--scenario", "namespace-deleted", "--yes")
+    assert "gadget.shop.test" in words
+    assert "drkeeper restore --system cluster" in words
+    assert seen(site.plane) == present
+    site.plane.request("PUT", OTHER, {"metadata": {"name": "other", "finalizers": ["shop.test/wait"]}})
+    site.plane.request("DELETE", "/api/v1/namespaces/team-b")
+    words = site.refused("plan", "--scenario", "namespace-deleted", "--namespace", "team-b")
+    assert "being deleted: team-b" in words
+    assert "wait until they are gone" in words
+    site.plane.request("PUT", OTHER, {"metadata": {"name": "other"}})
+
+
+def delete_namespace(plane, name=NAMESPACE):
+    if any(each["metadata"]["name"] == name for each in namespaces(plane)):
+        plane.request("DELETE", f"/api/v1/namespaces/{name}")
     deadline = time.monotonic() + 60
-    while any(each["metadata"]["name"] == NAMESPACE for each in namespaces(plane)):
+    while any(each["metadata"]["name"] == name for each in namespaces(plane)):
         assert time.monotonic() < deadline, "the namespace is not gone"
         time.sleep(0.1)
 

@@ -85,6 +85,10 @@ class ScenarioPolicy(Section):
     like: Name | None = Field(default=None, description="The built-in scenario that it is a case of.")
     systems: tuple[Name, ...] = Field(default=(), description="What is gone; left out: as the built-in one says.")
     regions: tuple[Name, ...] = Field(default=(), description="Regions of the vault that are gone with it.")
+    namespaces: tuple[str, ...] = Field(
+        default=(),
+        description="namespace-deleted: which ones are gone; left out: those of the point that are not in the cluster.",
+    )
     prefer: Literal["", "less loss", "less time"] = Field(
         default="", description="What counts more among the ways back; left out, by the objectives."
     )

@@ -167,6 +167,13 @@ before_option = click.option(
     type=MOMENT,
     help="Take the newest point whose data are of before this moment: 2026-11-23T02:15Z, or 90m for so long ago.",
 )
+namespace_option = click.option(
+    "--namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    help="With --scenario namespace-deleted: which one is gone; several times. Else those that are not in the cluster.",
+)
 system_option = click.option(
     "--system", "systems", metavar="NAME", multiple=True, help="Only this system; may be given several times."
 )
@@ -183,7 +190,8 @@ only_option = click.option(
     "--only",
     multiple=True,
     metavar="KEY",
-    help="Of a bucket, only this object, or those below a prefix that ends in /. May be given several times.",
+    help="Of a bucket, only this object, or those below a prefix that ends in /; of a cluster, only this namespace "
+    "(team-a/), and nothing outside of namespaces. May be given several times.",
 )
 into_option = click.option(
     "--into", default="", metavar="URL", help="Restore a bucket into another one: s3://bucket or s3://bucket/prefix."

@@ -1,6 +1,7 @@
 """`drkeeper plan`."""
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from drkeeper.cli.options import (
     before_option,
     into_option,
     keep_held_option,
+    namespace_option,
     no_proof_option,
     only_option,
     overwrite_option,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 @point_argument()
 @scenario_option
 @before_option
+@namespace_option
 @click.option("--what-if", is_flag=True, help="With --scenario: ask no endpoint, as if each were new and empty.")
 @system_option
 @overwrite_option
@@ -55,6 +58,7 @@ def command(
     point_id: str,
     scenario: str,
     before: datetime | None,
+    namespaces: tuple[str, ...],
     what_if: bool,
     systems: tuple[str, ...],
     overwrite: bool,
@@ -78,15 +82,16 @@ def command(
       drkeeper plan --scenario region-lost -o tree
       drkeeper plan --scenario database-corrupted --before 2026-11-23T02:15Z
       drkeeper plan --scenario everything-lost --what-if -o html > plan.html
+      drkeeper plan --scenario namespace-deleted --namespace team-a --diff
       drkeeper plan --system cluster --diff
       drkeeper plan --out p.json && drkeeper restore --plan p.json
     """
     from drkeeper.plan import Choice
     from drkeeper.preparing import differences, prepare
 
-    insist_on_scenario(scenario, systems=systems, only=only, into=into, before=before, what_if=what_if)
+    insist_on_scenario(scenario, (systems, only, into), before=before, namespaces=namespaces, what_if=what_if)
     policy = settings.load_policy()
-    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
+    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only or namespaces, into)
     if scenario:
         prepared = prepare_scenario(policy, scenario, before, point_id, choice, what_if=what_if)
     else:
@@ -102,20 +107,30 @@ def command(
 
 def insist_on_scenario(
     scenario: str,
+    whole: Sequence[object],
     *,
-    systems: tuple[str, ...],
-    only: tuple[str, ...],
-    into: str,
     before: datetime | None,
+    namespaces: tuple[str, ...],
     what_if: bool = False,
 ) -> None:
     """Refuse options that contradict one another.
 
+    Args:
+        scenario: What is lost; "" for a restore of what was asked for.
+        whole: What was asked for, of which a scenario takes nothing.
+        before: Since when data are wrong.
+        namespaces: Of a cluster, that are gone.
+        what_if: Whether no endpoint is asked.
+
     Raises:
         UsageInvalid: They do.
     """
-    if scenario and (systems or only or into):
+    if scenario and any(whole):
         raise UsageInvalid("with --scenario, the scenario says what is restored: no --system, --only or --into")
+    if namespaces and not scenario:
+        raise UsageInvalid(
+            "--namespace needs --scenario namespace-deleted", hint=f"or give --only {namespaces[0]}/ with --system NAME"
+        )
     if not scenario and (before is not None or what_if):
         word = "--before" if before is not None else "--what-if"
         raise UsageInvalid(f"{word} needs --scenario", hint="`drkeeper scenarios` lists them")

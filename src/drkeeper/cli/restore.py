@@ -14,6 +14,7 @@ from drkeeper.cli.options import (
     before_option,
     into_option,
     keep_held_option,
+    namespace_option,
     no_proof_option,
     only_option,
     overwrite_option,
@@ -38,6 +39,7 @@ CHOICES = (
     "point_id",
     "scenario",
     "before",
+    "namespaces",
     "systems",
     "overwrite",
     "allow_partial",
@@ -52,6 +54,7 @@ CHOICES = (
 @point_argument()
 @scenario_option
 @before_option
+@namespace_option
 @system_option
 @overwrite_option
 @partial_option
@@ -87,6 +90,7 @@ def command(
     point_id: str,
     scenario: str,
     before: datetime | None,
+    namespaces: tuple[str, ...],
     systems: tuple[str, ...],
     overwrite: bool,
     allow_partial: bool,
@@ -119,13 +123,13 @@ def command(
       drkeeper restore --resume
     """
     _check_usage(context, plan_file, resume, give_up)
-    insist_on_scenario(scenario, systems=systems, only=only, into=into, before=before)
+    insist_on_scenario(scenario, (systems, only, into), before=before, namespaces=namespaces)
     from drkeeper import clock, recovery
     from drkeeper.following import due
     from drkeeper.plan import Choice
 
     asked_at, policy = clock.now(), settings.load_policy()
-    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only, into)
+    choice = Choice(overwrite, allow_partial, keep_held, not no_proof, only or namespaces, into)
     if give_up is not None:
         _give_up(settings, give_up, yes=yes)
         return

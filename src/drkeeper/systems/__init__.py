@@ -45,6 +45,7 @@ from drkeeper.systems._abilities import (
     Sampling,
     SelfProving,
 )
+from drkeeper.systems._parted import Parted
 
 __all__ = [
     "Browsing",
@@ -61,6 +62,7 @@ __all__ = [
     "Locked",
     "Narrowing",
     "Noticing",
+    "Parted",
     "Querying",
     "Recognising",
     "Registering",

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from pydantic import BaseModel
 
-from drkeeper.errors import PolicyInvalid, Refused, ToolMissing
+from drkeeper.errors import PolicyInvalid, Refused, ToolMissing, UsageInvalid
 from drkeeper.facts import Check, Facts
 from drkeeper.heartbeat import Heartbeat
 from drkeeper.recovery_point import SystemRecord
@@ -48,6 +48,41 @@ class Kubernetes:
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self._options = options
+
+    @property
+    def place(self) -> str:
+        """Which cluster, and how much of it."""
+        return self._options.url
+
+    def narrowed(self, only: Sequence[str], into: str, others: Sequence[BaseModel] = ()) -> "Kubernetes":
+        """The same cluster, of which a restore touches only some namespaces, and nothing outside of namespaces.
+
+        Raises:
+            UsageInvalid: These are no namespaces, or another place was named.
+        """
+        from drkeeper.systems._kubernetes import part
+
+        del others
+        if into:
+            raise UsageInvalid(
+                f"{self.name} is a cluster, which --into does not lead to",
+                hint="restore with a policy whose system has the kubeconfig of that cluster; another name for a "
+                "namespace is given by the system's `namespace_map`",
+            )
+        return Kubernetes(self.name, part.part_of(self._options, only))
+
+    def lost_parts(self, streams: Streams) -> tuple[str, ...]:
+        """Namespaces of the point that are not in the cluster, or are being deleted."""
+        from drkeeper.systems._kubernetes import part
+
+        return part.lost(self._options, streams)
+
+    def preflight_part(self, streams: Streams) -> Iterator[Check]:
+        """What would stop a restore of single namespaces: definitions that are missing, above all."""
+        from drkeeper.systems._kubernetes import part
+
+        for check in part.checks(self._options, streams):
+            yield check.model_copy(update={"remedy": check.remedy.replace("{system}", self.name)})
 
     def probe(self) -> Iterator[Check]:
         """Reachable, permitted, clock, git remote, Secrets' recipients."""

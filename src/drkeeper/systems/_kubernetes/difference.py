@@ -15,6 +15,7 @@ from drkeeper.systems._kubernetes.identities import Manifest, identity
 from drkeeper.systems._kubernetes.index import arriving
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.part import within
 from drkeeper.systems._kubernetes.render import render
 from drkeeper.systems._kubernetes.sanitise import sanitise
 from drkeeper.systems._kubernetes.served import Served
@@ -37,7 +38,8 @@ def difference(options: Options, streams: Streams) -> Iterator[str]:
     try:
         with Cluster.open(options) as cluster, ThreadPoolExecutor(_THREADS) as pool:
             comparison = _Comparison(cluster, options)
-            for some in _batches(read_documents(streams.read("manifests.yaml"))):
+            documents = read_documents(streams.read("manifests.yaml"))
+            for some in _batches(each for each in documents if within(each.manifest, options)):
                 for lines in pool.map(comparison.lines, some):
                     yield from lines
     except ApiError as error:

@@ -9,6 +9,7 @@ from drkeeper.systems._kubernetes.conflicts import OURS
 from drkeeper.systems._kubernetes.identities import Manifest
 from drkeeper.systems._kubernetes.kinds import ResourceKind, selected
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.part import live_namespaces
 from drkeeper.systems._kubernetes.places import live_places
 from drkeeper.systems._kubernetes.selection import HEARTBEAT
 
@@ -28,6 +29,9 @@ def is_empty(options: Options) -> bool:
     """
     try:
         with Cluster.open(options) as cluster:
+            rules = [rule for rule in derived.rules_for("", "Namespace") if rule.name != derived.GOING]
+            if any(not any(rule.applies(one) for rule in rules) for one in live_namespaces(cluster, options)):
+                return False
             return not any(any(put_there(cluster, kind, options)) for kind in selected(cluster.kinds(), options))
     except ApiError as error:
         raise translated(error) from error

@@ -28,7 +28,7 @@ def id_map(options: Options, streams: Streams) -> Iterator[tuple[str, str, str]]
     if UIDS not in streams.names():
         raise VerificationFailed(f"the record holds no {UIDS}")
     live = _live_uids(options)
-    for line in _lines(streams):
+    for line in uid_lines(streams):
         uid, tab, path = line.partition("\t")
         if not tab:
             raise VerificationFailed(f"{UIDS} cannot be read: {line[:80]}")
@@ -62,7 +62,8 @@ def _renamed(path: str, options: Options) -> str:
     return "/".join(parts)
 
 
-def _lines(streams: Streams) -> Iterator[str]:
+def uid_lines(streams: Streams) -> Iterator[str]:
+    """Lines of UID, tab and path."""
     kept = b""
     for chunk in streams.read(UIDS):
         *lines, kept = (kept + chunk).split(b"\n")

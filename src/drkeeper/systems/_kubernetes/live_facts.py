@@ -19,6 +19,9 @@ def live_facts(options: Options, witness: Facts | None) -> Facts:
         options: Where, and what is protected.
         witness: Facts of the point; kinds that this server lacks are told as unread.
     """
+    if options.only and witness is not None:
+        partly = f"only {', '.join(options.only)} was restored; objects are compared one by one"
+        return Facts(unread=dict.fromkeys((*witness.bounds, *witness.exact), partly))
     with Cluster.open(options) as cluster:
         version = cluster.version()
         harvest = Harvest(cluster, options, managed_only=witness is not None)

@@ -14,6 +14,7 @@ from drkeeper.systems._kubernetes.documents import Document, read_documents
 from drkeeper.systems._kubernetes.index import HEARTBEAT_PATH, Index, missing, opened, read_index
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.outcome import named
+from drkeeper.systems._kubernetes.part import within
 from drkeeper.systems._kubernetes.served import Served
 
 MANIFESTS = "manifests.yaml"
@@ -65,16 +66,19 @@ def _refuse_without_room(options: Options, streams: Streams) -> None:
 
 
 def _checked(record: SystemRecord, streams: Streams, options: Options) -> Iterator[tuple[str, dict[str, object]]]:
-    """All documents; the last one is given out only where there are as many as were captured."""
+    """All documents, or those of a part; the last one is given out only where there are as many as were captured."""
     count = 0
     for document in read_documents(streams.read(MANIFESTS)):
-        opened(document.manifest, options)
         count += 1
+        if not within(document.manifest, options):
+            continue
+        opened(document.manifest, options)
         yield document.path, document.manifest
     expected = sum(low for fact, (low, _) in record.facts.bounds.items() if fact.startswith(_COUNT))
     if count != expected:
         raise VerificationFailed(f"{MANIFESTS} holds {count} objects, {expected} were captured; nothing was changed")
-    yield from ((HEARTBEAT_PATH, document.manifest) for document in _heartbeat(streams))
+    if not options.only:  # a part's data are not as new as the heartbeat of the whole says
+        yield from ((HEARTBEAT_PATH, document.manifest) for document in _heartbeat(streams))
 
 
 def _heartbeat(streams: Streams) -> Iterable[Document]:

@@ -1,9 +1,9 @@
 """What a policy may say about a Kubernetes cluster."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 # `kind/namespace/name` patterns of what controllers make later by themselves: a reference to such an object is
 # not broken when it is missing. cert-manager writes the Secrets of its Certificates, Istio the CA's ConfigMap.
@@ -108,9 +108,24 @@ class Options(_Section):
     )
     dry_run: bool = Field(default=False, description="ask the API server only; nothing is changed (for drills)")
     scratch: Path | None = Field(None, description="folder for the manifests while restoring; default: TMPDIR")
+    _only: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The only namespaces of the point that a restore is about; () for all that is protected."""
+        return self._only
+
+    def part(self, only: tuple[str, ...]) -> Self:
+        """The same for these namespaces alone: nothing outside of them is meant, but for themselves."""
+        if not only:
+            return self
+        narrowed = self.model_copy(update={"namespaces": only, "cluster_scoped": False})
+        narrowed._only = only  # noqa: SLF001 - of our own kind
+        return narrowed
 
     @property
     def url(self) -> str:
         """For people: which cluster is meant."""
         place = str(self.kubeconfig) if self.kubeconfig else "default kubeconfig or in-cluster account"
-        return f"{place}, context {self.context}" if self.context else place
+        place = f"{place}, context {self.context}" if self.context else place
+        return f"{place} (only namespaces {', '.join(self._only)})" if self._only else place

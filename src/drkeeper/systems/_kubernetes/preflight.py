@@ -30,7 +30,7 @@ def preflight(options: Options, record: SystemRecord) -> Iterator[Check]:
             yield said("version", good=True, detail=f"{version}; captured from {_source_version(record)}")
             yield from _kinds(cluster, options, record)
             yield from _permissions(cluster, options, record)
-            yield from _terminating(cluster)
+            yield from _terminating(cluster, options)
     except ApiError as error:
         known = translated(error)
         yield said("server", good=False, detail=str(known), remedy=known.hint)
@@ -92,7 +92,7 @@ def _kinds(cluster: Cluster, options: Options, record: SystemRecord) -> Iterator
     served, counts = {kind.label for kind in cluster.kinds()}, _counts(record)
     severity: Severity = "error" if options.missing_kinds == "refuse" else "warning"
     for label, count in counts.items():
-        if label in served:
+        if label in served or options.only:  # of a part, `part.checks` knows which kinds are in it
             continue
         group = label.partition(".")[2]
         if group not in documents.BUILT_IN_GROUPS and _DEFINITIONS in counts:
@@ -115,7 +115,7 @@ def _permissions(cluster: Cluster, options: Options, record: SystemRecord) -> It
     counts = _counts(record)
     missing = 0
     for kind in cluster.kinds():
-        if kind.label not in counts:
+        if kind.label not in counts or (options.only and not kind.namespaced and kind.label != "namespaces"):
             continue
         for rule in _lacking(cluster, kind, options):
             missing += 1
@@ -147,8 +147,8 @@ def _allowed(cluster: Cluster, group: str, resource: str, verb: str, namespace: 
     return bool((cluster.create(_REVIEWS, body).get("status") or {}).get("allowed"))
 
 
-def _terminating(cluster: Cluster) -> Iterator[Check]:
-    """Nothing can be created in a namespace that is going away."""
+def _terminating(cluster: Cluster, options: Options) -> Iterator[Check]:
+    """Nothing can be created in a namespace that is going away; of a part nothing comes back before it is gone."""
     namespace = next((kind for kind in cluster.kinds() if (kind.group, kind.kind) == ("", "Namespace")), None)
     if namespace is None:
         return
@@ -160,6 +160,10 @@ def _terminating(cluster: Cluster) -> Iterator[Check]:
     going = [
         each["metadata"]["name"] for page in pages for each in page.items if "deletionTimestamp" in each["metadata"]
     ]
+    severity: Severity = "error" if options.only else "warning"
+    if options.only:
+        meant = {options.namespace_map.get(name, name) for name in options.only}
+        going = [name for name in going if name in meant]
     remedy = "wait until they are gone, or see what their finalizers wait for"
     detail = f"being deleted: {', '.join(going)}" if going else "none is being deleted"
-    yield said("namespaces", good=not going, detail=detail, remedy=remedy, severity="warning")
+    yield said("namespaces", good=not going, detail=detail, remedy=remedy, severity=severity)

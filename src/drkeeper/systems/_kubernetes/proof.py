@@ -22,6 +22,7 @@ from drkeeper.systems._kubernetes.identities import Identity, Manifest, group_of
 from drkeeper.systems._kubernetes.index import arriving
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
+from drkeeper.systems._kubernetes.part import within
 from drkeeper.systems._kubernetes.proof_of_references import ReferenceProof
 from drkeeper.systems._kubernetes.references import missing_references
 from drkeeper.systems._kubernetes.sanitise import sanitise
@@ -132,10 +133,18 @@ class Proof:
 
     def checks(self, streams: Streams) -> Iterator[Check]:
         """All checks, kind by kind; then what objects name."""
-        documents = read_documents(streams.read(MANIFESTS))
+        documents = self._meant(read_documents(streams.read(MANIFESTS)))
         for (api_version, kind), group in groupby(documents, key=_kind_of):
             yield from self._checks_of_kind(api_version, kind, group)
         yield from self._references.checks()
+
+    def _meant(self, documents: Iterable[Document]) -> Iterator[Document]:
+        """Those of the part; the others are only what may be named."""
+        for document in documents:
+            if within(document.manifest, self._options):
+                yield document
+            else:
+                self._references.skip(document.manifest)
 
     def _checks_of_kind(self, api_version: str, kind: str, documents: Iterable[Document]) -> Iterator[Check]:
         served = self._served.find(api_version, kind)

@@ -39,6 +39,7 @@ class ReferenceProof:
         self._captured = Closure(options.made_by_others)
         self._live = Closure(options.made_by_others)
         self._witness = record.facts
+        self._only = options.only
         self._uids: set[str] = set()
         self._owned: list[_Owned] = []
         self._dropped: list[Check] = []
@@ -110,8 +111,11 @@ class ReferenceProof:
             detail = f"{_by(named)}; it was missing when captured"
             return Check(subject=subject, verdict="failed", severity="warning", detail=detail)
         why = "it is in the point, and not here" if captured else "the point holds no objects of this kind"
+        outside = bool(self._only) and target.namespace not in self._only
         remedy = (
-            "restore again, and look at what the log says of it"
+            "it lies outside of what was restored: restore the whole cluster, or create it"
+            if captured and outside
+            else "restore again, and look at what the log says of it"
             if captured
             else f"create it, or let the policy capture {label}; if another makes it later, add it to `made_by_others`"
         )

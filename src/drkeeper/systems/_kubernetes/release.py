@@ -18,6 +18,7 @@ from drkeeper.systems._kubernetes.identities import Identity, Manifest, identity
 from drkeeper.systems._kubernetes.kinds import ResourceKind
 from drkeeper.systems._kubernetes.options import Options
 from drkeeper.systems._kubernetes.outcome import named
+from drkeeper.systems._kubernetes.places import live_places
 
 THREADS = 8
 _NOT_FOUND = 404
@@ -76,6 +77,8 @@ class _Release:
         for kind in self._cluster.kinds():
             if (kind.group, kind.kind) not in hold.HELD_KINDS or "list" not in kind.verbs:
                 continue
+            if self._options.only and not kind.namespaced:
+                continue
             for namespace in self._places(kind):
                 for page in self._cluster.pages(kind.path(namespace)):
                     for live in filter(hold.is_held, page.items):
@@ -86,6 +89,8 @@ class _Release:
         """Everywhere, or the policy's namespaces where we may not look everywhere."""
         if not kind.namespaced or self._options.namespaces is None:
             return (None,)
+        if self._options.only:
+            return tuple(live_places(kind, self._options))
         try:
             self._cluster.get(kind.path(), limit="1")
         except ApiError as error:
