@@ -21,6 +21,7 @@ from drkeeper.sandbox import start_sandbox
 from drkeeper.sandbox.kubernetes import start
 
 NAMESPACE = "shop"
+NAMED_BY_POLICY = "\nscenarios: {namespace-deleted: {namespaces: [shop]}}"
 NAMED = {"metadata": {"name": "one"}}
 SCRATCH = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "drkeeper-scratch"}}
 
@@ -364,9 +365,13 @@ def test_a_named_namespace_is_set_back_and_a_resume_leaves_the_others_as_they_ar
     site.run("backup")
     site.plane.request("DELETE", settings)
     wrong = '{around: "release:cluster", before: {command: ["false"]}}'
-    site.write_policy(more=f"sandbox: {{folder: {site.folder}/sandbox}}\nhooks: [{wrong}]")
+    site.write_policy(more=f"sandbox: {{folder: {site.folder}/sandbox}}\nhooks: [{wrong}]{NAMED_BY_POLICY}")
     present = neighbour()
-    site.run("restore", "--scenario", "namespace-deleted", "--namespace", NAMESPACE, "--yes", code=4)
+    saved = site.folder / "plan.json"
+    site.run("plan", "--scenario", "namespace-deleted", "--namespace", "team-b", "--out", saved)
+    assert json.loads(saved.read_text())["only"] == ["team-b"], "who asks knows better than the policy"
+    assert "--only team-b/" in site.refused("plan", "--namespace", "team-b", code=2)
+    site.run("restore", "--scenario", "namespace-deleted", "--yes", code=4)
     assert site.deployment(site.plane)["spec"]["replicas"] == 0, "it failed before anything was held"
     site.write_policy()
     done = site.json("restore", "--resume")
