@@ -172,10 +172,10 @@ namespace_option = click.option(
     "namespaces",
     metavar="NAME",
     multiple=True,
-    help="With --scenario namespace-deleted: which one is gone; several times. Else those that are not in the cluster.",
+    help="Of a cluster, that is gone; several times. Left out: all that are missing there.",
 )
 system_option = click.option(
-    "--system", "systems", metavar="NAME", multiple=True, help="Only this system; may be given several times."
+    "--system", "systems", metavar="NAME", multiple=True, help="Only this system; several times."
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what targets hold; an undo point first.")
@@ -190,8 +190,7 @@ only_option = click.option(
     "--only",
     multiple=True,
     metavar="KEY",
-    help="Of a bucket, only this object, or those below a prefix that ends in /; of a cluster, only this namespace "
-    "(team-a/), and nothing outside of namespaces. May be given several times.",
+    help="Only this object or prefix/ of a bucket, or namespace/ of a cluster; several times.",
 )
 into_option = click.option(
     "--into", default="", metavar="URL", help="Restore a bucket into another one: s3://bucket or s3://bucket/prefix."
