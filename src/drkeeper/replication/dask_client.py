@@ -1,14 +1,17 @@
 """A connection to a scheduler of Dask whose workers can do our work; what stands in the way is said plainly."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from threading import Thread
 from typing import Any
 
 from drkeeper.errors import DrkeeperError, Refused, ToolMissing
 from drkeeper.log import get_logger
 
 CONNECT_SECONDS = 10.0
+FORGET_SECONDS = 15.0
 PACKAGES = ("drkeeper", "distributed", "dask")
 
 
@@ -51,6 +54,20 @@ def connected(address: str, *, wait_seconds: float = CONNECT_SECONDS) -> Iterato
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
+
+
+def forget_plugin(client: Any, name: str) -> None:
+    """Remove a plugin from the workers. One that answers nobody is not waited for for minutes, as Dask would."""
+    removing = Thread(target=_unregister, args=(client, name), name="dask-plugin", daemon=True)
+    removing.start()
+    removing.join(FORGET_SECONDS)
+    if removing.is_alive():
+        get_logger().warning("a worker does not answer", plugin=name)
+
+
+def _unregister(client: Any, name: str) -> None:
+    with suppress(OSError, ValueError, CancelledError):
+        client.unregister_worker_plugin(name)
 
 
 def _warn_of_open_connections(client: Any, address: str) -> None:

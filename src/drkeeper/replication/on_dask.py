@@ -17,7 +17,7 @@ from drkeeper.buckets.copying import Copier
 from drkeeper.buckets.errors import BucketFull
 from drkeeper.errors import DrkeeperError, Interrupted, Refused, ToolMissing
 from drkeeper.log import get_logger
-from drkeeper.replication.dask_client import DaskUnreachable, connected
+from drkeeper.replication.dask_client import DaskUnreachable, connected, forget_plugin
 from drkeeper.replication.run import Run
 from drkeeper.replication.shard_run import TABLE_KEYS, Tally, scopes
 from drkeeper.replication.shards import Folders, Shard, bundles
@@ -122,7 +122,7 @@ def _begun(client: Any, run: Run, what: str, silent_seconds: float, task: str = 
         with suppress(OSError, ValueError):  # the scheduler may be gone: then there is nothing to clean up
             ours.end()
             client.unsubscribe_topic(TOPIC)
-            client.unregister_worker_plugin(ours.name)
+            forget_plugin(client, ours.name)
 
 
 @dataclass
