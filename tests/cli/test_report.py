@@ -11,6 +11,8 @@ import pytest
 
 from drkeeper.facts import Check
 from drkeeper.quarter import Quarter
+from drkeeper.recovery_point import RecoveryPoint
+from drkeeper.vault.records import pack, unpack
 
 NOW = Quarter.of(datetime.now(UTC)).name
 BEFORE = Quarter.of(datetime.now(UTC)).previous.name
@@ -90,12 +92,14 @@ def test_a_record_that_is_kept_is_named_by_the_next_quarters(cli):
 
 def test_what_another_policy_keeps_in_the_same_vault_is_not_counted(cli):
     own = cli.json("backup")["point_id"]
-    mine = cli.policy_file.read_text()
-    cli.policy_file.write_text(mine.replace("name: files", "name: others"))
-    other = cli.json("backup")["point_id"]
-    cli.run("points", "pin", other, "--reason", "theirs")
-    cli.run("verify", other)
-    cli.policy_file.write_text(mine)
+    for region in ("here", "there"):  # as of a time when a vault could be of two policies
+        (kept,) = (cli.folder / region / "points").iterdir()
+        hash_key = bytes.fromhex(json.loads((cli.folder / region / "vault.json").read_text())["record"]["hash_key"])
+        theirs, _ = unpack(kept.read_bytes(), RecoveryPoint, hash_key, "")
+        theirs = theirs.model_copy(update={"policy": "others", "point_id": "0" * 12})
+        kept.with_name(kept.name.replace(own, theirs.point_id)).write_bytes(pack(theirs, hash_key))
+    cli.run("points", "pin", theirs.point_id, "--reason", "theirs")
+    cli.run("verify", theirs.point_id)
     record = json.loads(cli.run("report", "-o", "json").out)
     assert (record["points"]["kept"], record["points"]["pinned"], record["points"]["newest_id"]) == (1, 0, own)
     assert record["points"]["copies"] == {"here": 1, "there": 1}

@@ -216,7 +216,7 @@ def test_rows_that_are_not_those_of_the_point_differ(platform):
     platform.sql("UPDATE registered_model_aliases SET version = 1")
     platform.sql("UPDATE model_versions SET source = storage_location WHERE name = 'churn'")
     assert found(platform, record=record) == [("aliases.digest", "error"), ("versions.digest", "error")]
-    platform.run("another")
+    platform.run("another", files=())  # objects are everybody's
     assert found(platform, record=record)[-2:] == [("runs", "error"), ("versions.digest", "error")]
 
 

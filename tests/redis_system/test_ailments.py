@@ -7,6 +7,7 @@ from tests.redis_system.conftest import client
 from drkeeper.systems._redis.ailments import ailments
 
 MANY = 60_000
+TRIES = 5  # how an allocator fills its pages depends on what it did before
 
 
 def finding(system, subject):
@@ -24,10 +25,14 @@ def test_a_healthy_server_has_none(start_server, system_of):
 def test_a_fragmented_memory_is_told_with_what_to_do(start_server, system_of):
     server = start_server(enable_debug_command="local")
     with client(server) as each:
-        each.execute_command("DEBUG", "POPULATE", MANY, "k", 1000)
-        each.eval(f"for i = 0, {MANY - 1} do if i % 4 > 0 then redis.call('DEL', 'k:' .. i) end end", 0)
-        info = each.info("memory")
-    assert float(info["mem_fragmentation_ratio"]) > 1.5  # the fault is there
+        for turn in range(1, TRIES + 1):
+            each.execute_command("DEBUG", "POPULATE", turn * MANY, f"k{turn}", 1000)
+            holes = f"for i = 0, {turn * MANY - 1} do if i % 4 > 0 then redis.call('DEL', 'k{turn}:' .. i) end end"
+            each.eval(holes, 0)
+            ratio = float(each.info("memory")["mem_fragmentation_ratio"])
+            if ratio > 1.5:
+                break
+    assert ratio > 1.5  # the fault is there
     check = finding(system_of(server), "fragmentation")
     assert (check.verdict, check.severity) == ("failed", "warning")
     assert "MiB too much" in check.detail
