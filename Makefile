@@ -60,6 +60,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python bench/relocation.py
 	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/parallel.py
+	$(BIN)/python bench/quarter.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m drkeeper.policy > policies/policy.schema.json
