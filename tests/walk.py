@@ -22,8 +22,9 @@ def everything_here():
         elif isinstance(thing, bytes | bytearray):
             texts.add(thing.decode(errors="replace"))
         else:
-            if isinstance(thing, dict) and isinstance(thing.get("port"), int | str):
-                texts.add(f"port={thing['port']}")
+            # dict's own get: a subclass may have one that cannot be asked for any key (dill's table of picklers).
+            if isinstance(thing, dict) and isinstance(dict.get(thing, "port"), int | str):
+                texts.add(f"port={dict.get(thing, 'port')}")
             waiting += gc.get_referents(thing)
     return texts
 
