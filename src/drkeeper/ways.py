@@ -256,7 +256,10 @@ def _better(best: Way, other: Way, promise: Promise) -> str:
     if promise.prefer == "less time" and _seconds(best) < _seconds(other):
         return "the quickest, and time counts more"
     if _loss(best) + NOTHING_LOST_SECONDS <= _loss(other):
-        return "loses least" if _loss(best) else "loses nothing"
+        if _loss(best):
+            return "loses least"
+        sourced = best.way == "restore, then rebuild"
+        return "loses nothing but values that were only pushed since the point" if sourced else "loses nothing"
     return "loses as little, and is the quickest"
 
 
