@@ -166,28 +166,6 @@ def rebuild(
         return record
 
 
-def rebuild_after_restore(
-    policy: Policy,
-    names: Iterable[str],
-    *,
-    wait_seconds: float = 0,
-    progress: Progress | None = None,
-    stop: threading.Event | None = None,
-) -> dict[str, RebuildRecord | DrkeeperError]:
-    """Rebuild the online stores that are among the systems which were restored, as the policy says.
-
-    What fails is an answer as well: one application costs the others nothing, and the restore is made.
-    """
-    outcomes: dict[str, RebuildRecord | DrkeeperError] = {}
-    for application in due_rebuilds(policy, names):
-        try:
-            with prepare(policy, application) as prepared:
-                outcomes[application] = rebuild(prepared, wait_seconds=wait_seconds, progress=progress, stop=stop)
-        except DrkeeperError as error:
-            outcomes[application] = error
-    return outcomes
-
-
 def _place(policy: Policy, vault: Vault, application: str) -> Place:
     known = [name for name, each in policy.applications.items() if isinstance(each.options, Options)]
     if application not in known:

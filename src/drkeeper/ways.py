@@ -256,10 +256,8 @@ def _better(best: Way, other: Way, promise: Promise) -> str:
     if promise.prefer == "less time" and _seconds(best) < _seconds(other):
         return "the quickest, and time counts more"
     if _loss(best) + NOTHING_LOST_SECONDS <= _loss(other):
-        if _loss(best):
-            return "loses least"
-        sourced = best.way == "restore, then rebuild"
-        return "loses nothing but values that were only pushed since the point" if sourced else "loses nothing"
+        but = " but values that were only pushed" if best.way == "restore, then rebuild" else ""
+        return "loses least" if _loss(best) else f"loses nothing{but}"
     return "loses as little, and is the quickest"
 
 
@@ -283,9 +281,6 @@ def _loss(way: Way) -> float:
 
 def _seconds(way: Way) -> float:
     return way.forecast.p50_seconds if way.forecast is not None else float("inf")
-
-
-# --- what follows -------------------------------------------------------------------------------------------
 
 
 def taken(ways: Sequence[Way]) -> dict[str, WayBack]:

@@ -7,11 +7,10 @@ from markupsafe import Markup, escape
 
 from drkeeper import __version__
 from drkeeper.report import words
-from drkeeper.report.blocks import SIGNS
-from drkeeper.report.controls import CAUTION, ROLES, SHOWN, parts_words
+from drkeeper.report.drill_globals import DRILL_GLOBALS
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.seal import Seal, seal_page
-from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
+from drkeeper.report.view import build_view
 
 
 def render_html(record: DrillRecord, seal: Seal | None = None) -> str:
@@ -38,15 +37,7 @@ def prose(text: str) -> Markup:
 @cache
 def _environment() -> Environment:
     made = environment()
-    made.globals.update(
-        marks=VERDICT_MARKS,
-        forecast_words=forecast_words,
-        signs=SIGNS,
-        caution=CAUTION,
-        shown=SHOWN,
-        roles=ROLES,
-        parts_words=parts_words,
-    )
+    made.globals.update(DRILL_GLOBALS)
     return made
 
 

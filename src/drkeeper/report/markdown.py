@@ -6,11 +6,10 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from drkeeper.report import words
-from drkeeper.report.blocks import SIGNS
-from drkeeper.report.controls import CAUTION, ROLES, SHOWN, parts_words
+from drkeeper.report.drill_globals import DRILL_GLOBALS
 from drkeeper.report.record import DrillRecord
 from drkeeper.report.seal import Seal
-from drkeeper.report.view import VERDICT_MARKS, build_view, forecast_words
+from drkeeper.report.view import build_view
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|#~])")
 
@@ -40,15 +39,7 @@ def _one_line(text: str) -> str:
 @cache
 def _environment() -> Environment:
     made = environment()
-    made.globals.update(
-        marks=VERDICT_MARKS,
-        forecast_words=forecast_words,
-        signs=SIGNS,
-        caution=CAUTION,
-        shown=SHOWN,
-        roles=ROLES,
-        parts_words=parts_words,
-    )
+    made.globals.update(DRILL_GLOBALS)
     return made
 
 

@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from drkeeper.report import words
-from drkeeper.report.html import prose
+from drkeeper.report.html import environment
 from drkeeper.report.record import Forecast
 from drkeeper.report.timeline import Tick, ticks_of
 
@@ -103,19 +99,4 @@ class PlanPage:
 
 def render_plan(page: PlanPage) -> str:
     """The page. No script, nothing loaded from elsewhere, every text escaped; same plan, same bytes."""
-    return _environment().get_template("plan.html.j2").render(page=page)
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("drkeeper.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(prose=prose)
-    environment.globals.update(words=words)
-    return environment
+    return environment().get_template("plan.html.j2").render(page=page)
